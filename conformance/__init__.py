@@ -1,0 +1,1 @@
+"""Torvyn's conformance suite: what any runtime must do, and the machinery that decides whether it does."""
