@@ -1,0 +1,166 @@
+"""What an engine is: it compiles components, instantiates them in a sandbox each, and makes calls that never raise for a guest's fault.
+
+Two implementations stand behind it: `stock` (wasmtime's component API, the oracle) and `scripted` (components written in Python).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torvyn_ref.calls import Answer, Call, Element, FlowContext, Role, Signal
+from torvyn_ref.clock import Clock
+from torvyn_ref.ids import FlowId, Owner
+from torvyn_ref.resources import ResourceManager
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one instance may use.
+
+    Attributes:
+        fuel: instructions per call, reset before every call (ERR-009); None switches metering off (only when configured as "unlimited").
+        memory_bytes: linear memory, all memories together.
+        table_elements: per table.
+        call_timeout_ms: wall time per call, by epoch interruption (ERR-008).
+    """
+
+    fuel: int | None = 1_000_000
+    memory_bytes: int = 16 * 1024 * 1024
+    table_elements: int = 10_000
+    call_timeout_ms: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Everything an instance gets from its host: nothing else reaches it (ADR-005).
+
+    Attributes:
+        owner: the instance's identity towards `resources`; every buffer it allocates is charged to it.
+        flow: the flow the instance works for.
+        context: what `flow-context` answers.
+        capabilities: the resolved grants, as canonical strings; WASI interfaces are linked from these and from nothing else (CAP-041).
+        environment: variables for `environment:read`.
+        stdout, stderr: where granted output goes; None discards it.
+    """
+
+    owner: Owner
+    flow: FlowId
+    resources: ResourceManager
+    context: FlowContext
+    clock: Clock
+    limits: Limits = field(default_factory=Limits)
+    capabilities: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stdout: OutputSink | None = None
+    stderr: OutputSink | None = None
+    audit: Audit | None = None
+
+
+class OutputSink(Protocol):
+    """Takes bytes that a guest wrote to a granted stream."""
+
+    def __call__(self, data: bytes, /) -> object:
+        """Take some bytes."""
+        ...
+
+
+class Audit(Protocol):
+    """Hears of every use of a granted capability (CAP-039)."""
+
+    def __call__(self, capability: str, detail: str, /) -> object:
+        """Record one use."""
+        ...
+
+
+class Instance(Protocol):
+    """One instantiated component. All calls are synchronous; none raises for anything a guest can do.
+
+    A `Failure` with `poisoned` set means that the instance is dead: every later call answers with the same kind of failure, without entering
+    the guest.
+    """
+
+    @property
+    def role(self) -> Role:
+        """Return the component's role."""
+        ...
+
+    @property
+    def has_lifecycle(self) -> bool:
+        """Tell whether the component exports `lifecycle` (CON-003)."""
+        ...
+
+    @property
+    def fuel_used(self) -> int:
+        """Return the fuel spent so far, over all calls; 0 for engines without fuel."""
+        ...
+
+    def call(self, call: Call, argument: Element | Signal | str | None = None) -> Answer:
+        """Make one call.
+
+        Args:
+            call: which function; asking for one that the role does not have is the host's defect.
+            argument: an Element for process/push/evaluate/route/ingest (its buffer is lent for the call), a Signal for notify-backpressure,
+                the configuration for init, None otherwise.
+
+        Raises:
+            KeyError: the component does not export the function.
+            BaseException: KeyboardInterrupt and SystemExit pass through unharmed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Drop the instance and everything it holds; idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentShape:
+    """What a component imports and exports, by full WIT interface name with version, as the binary says it."""
+
+    imports: tuple[str, ...]
+    exports: tuple[str, ...]
+
+
+class Compiled(Protocol):
+    """A compiled component, shareable between instances and flows."""
+
+    @property
+    def shape(self) -> ComponentShape:
+        """Return the imports and exports."""
+        ...
+
+    def instantiate(self, role: Role, sandbox: Sandbox) -> Instance:
+        """Make an instance in a sandbox of its own (one Store).
+
+        Raises:
+            TorvynError: engine/missing-import (an import that the sandbox does not provide, by name), engine/missing-export,
+                engine/instantiation-failed (a start function trapped, a limit was hit). Nothing is left behind.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Compiles components."""
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name, shown in every result."""
+        ...
+
+    def compile(self, component: bytes, *, where: str) -> Compiled:
+        """Compile a component's bytes.
+
+        Args:
+            component: the `.wasm` bytes; untrusted.
+            where: what to call it in errors (a path or reference).
+
+        Raises:
+            TorvynError: engine/invalid-component (truncated, malformed, a core module), naming `where`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop what the engine started (its epoch ticker); idempotent."""
+        ...

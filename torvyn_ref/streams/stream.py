@@ -1,0 +1,145 @@
+"""One edge of a flow: queue, credits, watermarks and policy, kept in step (CREDIT-004: credits + depth = capacity, always)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from torvyn_ref.streams.credit import CreditAccount
+from torvyn_ref.streams.errors import StreamError
+from torvyn_ref.streams.policy import ENQUEUED, QUEUE_FULL, REFUSED_NEWEST, OverflowPolicy, Push, Verdict
+from torvyn_ref.streams.queue import BoundedQueue
+from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, Pressure, WatermarkGate
+
+T = TypeVar("T")
+
+DEFAULT_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """A stream's shape: capacity in elements, low mark as a fraction of it, and what happens when it is full."""
+
+    capacity: int = DEFAULT_CAPACITY
+    low_watermark_ratio: float = DEFAULT_LOW_WATERMARK_RATIO
+    policy: OverflowPolicy = OverflowPolicy.BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """What passed through a stream; durations in nanoseconds (FLOW-016, WMK-007, WMK-013, POLICY-008)."""
+
+    elements: int
+    dropped: int
+    pressure_events: int
+    pressure_ns: int
+    peak_depth: int
+
+
+class Stream(Generic[T]):
+    """A bounded, credited, watermarked queue of elements between two stages.
+
+    Raises:
+        StreamError: invalid-capacity, invalid-ratio.
+    """
+
+    __slots__ = (
+        "_active_since",
+        "config",
+        "credit",
+        "dropped",
+        "elements",
+        "gate",
+        "pressure_events",
+        "pressure_ns",
+        "producer_complete",
+        "queue",
+    )
+
+    def __init__(self, config: StreamConfig) -> None:
+        self.config = config
+        self.queue: BoundedQueue[T] = BoundedQueue(config.capacity)
+        self.credit = CreditAccount(config.capacity)
+        self.gate = WatermarkGate(config.capacity, config.low_watermark_ratio)
+        self.producer_complete = False
+        self.elements = self.dropped = self.pressure_events = self.pressure_ns = 0
+        self._active_since = 0
+
+    def push(self, element: T, now_ns: int) -> tuple[Push[T], Pressure | None]:
+        """Take one element as the policy says; return what became of it, and the new pressure if it changed.
+
+        A caller that respects `may_produce` never sees a full Block stream; one that does not gets queue-full.
+
+        Raises:
+            StreamError: producer-complete after `complete`; queue-full on a full Block stream.
+        """
+        if self.producer_complete:
+            raise StreamError("producer-complete", "an element was pushed after the producer had completed")
+        outcome = cast("Push[T]", ENQUEUED)
+        if not self.credit.available:
+            policy = self.config.policy
+            if policy is OverflowPolicy.BLOCK:
+                raise StreamError("queue-full", f"the stream holds its {self.config.capacity} elements already")
+            self.dropped += 1
+            if policy is not OverflowPolicy.DROP_OLDEST:
+                full = QUEUE_FULL if policy is OverflowPolicy.ERROR else REFUSED_NEWEST
+                return cast("Push[T]", full), None
+            # The newcomer takes the oldest one's place: depth, credits and pressure stay as they are (POLICY-002, POLICY-006).
+            outcome = Push(Verdict.EVICTED_OLDEST, self.queue.pop())
+            self.credit.restore()
+        depth = self.queue.push(element)
+        self.credit.spend()
+        self.elements += 1
+        change = self.gate.enqueued(depth)
+        if change is not None:
+            self.pressure_events += 1
+            self._active_since = now_ns
+        return outcome, change
+
+    def pop(self, now_ns: int) -> tuple[T, Pressure | None]:
+        """Take the oldest element; its credit returns at once (CREDIT-003). Return it, and the new pressure if it changed.
+
+        Raises:
+            StreamError: queue-empty.
+        """
+        element = self.queue.pop()
+        self.credit.restore()
+        change = self.gate.dequeued(len(self.queue.items))
+        if change is not None:
+            self.pressure_ns += now_ns - self._active_since
+        return element, change
+
+    def complete(self) -> bool:
+        """Mark that the producer will push no more; return whether that is news."""
+        news = not self.producer_complete
+        self.producer_complete = True
+        return news
+
+    def settle(self, now_ns: int) -> bool:
+        """Close a pressure interval that is still open when the flow ends; return whether there was one (WMK-008)."""
+        if self.gate.pressure is Pressure.NORMAL:
+            return False
+        self.gate.pressure = Pressure.NORMAL
+        self.pressure_ns += now_ns - self._active_since
+        return True
+
+    @property
+    def depth(self) -> int:
+        """Return the number of queued elements."""
+        return len(self.queue.items)
+
+    @property
+    def may_produce(self) -> bool:
+        """Tell whether the producer may be called: credits are necessary, pressure forbids (CREDIT-005, CREDIT-006)."""
+        if self.producer_complete:
+            return False
+        return not self.config.policy.suspends_producer or (self.credit.available > 0 and self.gate.pressure is Pressure.NORMAL)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing is queued and nothing more will come."""
+        return self.producer_complete and not self.queue.items
+
+    def statistics(self) -> StreamStatistics:
+        """Return the counters so far."""
+        return StreamStatistics(self.elements, self.dropped, self.pressure_events, self.pressure_ns, self.queue.peak)
