@@ -1,0 +1,1 @@
+"""Hypothesis state machines: a facet and a model, driven in lock-step."""

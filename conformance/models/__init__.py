@@ -1,0 +1,1 @@
+"""Pure oracles, written from the rulebook and from nothing else."""

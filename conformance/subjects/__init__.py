@@ -1,0 +1,1 @@
+"""Subjects: whatever is under test, seen through the facets that it declares."""
