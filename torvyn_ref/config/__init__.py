@@ -15,5 +15,4 @@ from torvyn_ref.config.schema import Endpoint as Endpoint
 from torvyn_ref.config.schema import Flow as Flow
 from torvyn_ref.config.schema import Node as Node
 from torvyn_ref.config.settings import ErrorPolicy as ErrorPolicy
-from torvyn_ref.config.settings import OverflowPolicy as OverflowPolicy
 from torvyn_ref.config.values import parse_size as parse_size

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from torvyn_ref.config.schema import Build, Component, ComponentPackage, Edge, Flow, Manifest, Node, PackageManifest, Test
-from torvyn_ref.config.settings import Observability, OverflowPolicy, Registry, Runtime, Security
+from torvyn_ref.config.settings import Observability, Registry, Runtime, Security
 from torvyn_ref.config.suggest import nearest
 from torvyn_ref.config.values import Fuel
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.streams.policy import OverflowPolicy
 
 T = TypeVar("T")
 

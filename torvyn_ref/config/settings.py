@@ -23,6 +23,7 @@ from torvyn_ref.config.values import (
     Timeout,
     WithBlockAlias,
 )
+from torvyn_ref.streams.policy import OverflowPolicy
 
 
 class Section(BaseModel):
@@ -32,15 +33,6 @@ class Section(BaseModel):
 
     aliases: ClassVar[Mapping[str, str]] = {}
     """Other accepted spellings of this table's keys: alias to canonical key."""
-
-
-class OverflowPolicy(StrEnum):
-    """What happens when an element meets a full queue (POLICY-001..004)."""
-
-    BLOCK_PRODUCER = "block-producer"
-    DROP_OLDEST = "drop-oldest"
-    DROP_NEWEST = "drop-newest"
-    ERROR = "error"
 
 
 class SchedulingPolicy(StrEnum):
@@ -153,7 +145,7 @@ class BackpressureDefaults(Section):
 
     default_queue_depth: Depth = 64
     """Queue capacity in elements."""
-    backpressure_policy: Policy = OverflowPolicy.BLOCK_PRODUCER
+    backpressure_policy: Policy = OverflowPolicy.BLOCK
     """What happens at a full queue; `block` is read as `block-producer`."""
     low_watermark_ratio: Ratio = 0.5
     """Pressure ends when the depth has fallen to this share of the capacity."""
