@@ -1,0 +1,13 @@
+"""Every component of the corpus, in catalogue order."""
+
+from corpus.components.guests import misbehaving, probes, processors, routing, sinks, sources
+from corpus.components.wat import Guest
+
+GUESTS: tuple[Guest, ...] = (
+    *sources.GUESTS,
+    *processors.GUESTS,
+    *routing.GUESTS,
+    *sinks.GUESTS,
+    *probes.GUESTS,
+    *misbehaving.GUESTS,
+)
