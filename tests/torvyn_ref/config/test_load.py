@@ -331,8 +331,6 @@ trees = st.recursive(
 tables = st.sampled_from(
     ["torvyn", "component", "flow", "flow.main", "flow.main.edges", "runtime", "security", "security.grants", "build", "x"]
 )
-    ["torvyn", "component", "flow", "flow.main", "runtime", "security", "security.grants", "build", "x", "flow.main.edges"]
-)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
