@@ -104,7 +104,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Output:
-    """A new element as a component returned it: an owned, frozen buffer, and metadata of which only the content type counts (ORD-002, CON-007)."""
+    """A new element as a component returned it: an owned buffer, and metadata of which only the content type counts (ORD-002)."""
 
     handle: Handle
     content_type: str
@@ -114,7 +114,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class FlowContext:
-    """What a component may learn of its flow (CON-011): ids in lower-case hex (empty when tracing is off), deadline in Unix ns (0: none)."""
+    """What a component may learn of its flow (CON-011): ids in lower-case hex (empty: no tracing), deadline in Unix ns (0: none)."""
 
     flow_id: str
     trace_id: str = ""
@@ -140,4 +140,4 @@ class Element:
 
 
 Answer = Output | Failure | Signal | bool | list[str] | list[Output] | None
-"""Every answer: pull/process/ingest → Output, None or Failure; push → Signal; evaluate → bool; route → ports; flush → Outputs; others → None."""
+"""Every answer: pull, process and ingest give Output or None; push a Signal; evaluate a bool; route ports; flush Outputs; others None."""

@@ -1,7 +1,7 @@
 """Who and what: owners, handles and the ids of flows, streams and components.
 
-Owners and handles are plain integers behind `NewType`, because every resource operation compares them. A handle packs its generation above its
-index (`generation << 32 | index`, spec/resources.md D-44), so that one comparison answers "is this handle still alive" (OWN-014).
+Owners and handles are plain integers behind `NewType`, because every resource operation compares them. A handle packs its generation
+above its index (`generation << 32 | index`, spec/resources.md D-44), so that one comparison answers "is this handle still alive" (OWN-014).
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Audit(Protocol):
 class Instance(Protocol):
     """One instantiated component. All calls are synchronous; none raises for anything a guest can do.
 
-    A `Failure` with `poisoned` set means that the instance is dead: every later call answers with the same kind of failure, without entering
-    the guest.
+    A `Failure` with `poisoned` set means that the instance is dead: every later call answers with the same kind of failure, without
+    entering the guest.
     """
 
     @property

@@ -103,7 +103,8 @@ class HandleTable:
         """Return the live entry of a handle.
 
         Raises:
-            ResourceError: not-allocated for a vacant slot, stale-handle for another tenant's slot or an index never issued (OWN-015, OWN-020).
+            ResourceError: not-allocated for a vacant slot, stale-handle for another tenant's slot or an index never issued (OWN-015,
+            OWN-020).
         """
         try:
             entry = self._slots[handle & U32_MAX]

@@ -1,12 +1,11 @@
 """The resource manager: every buffer operation, checked, accounted, all or nothing (OWN, BUF, BUDGET, COPY).
 
-An operation that raises has changed nothing. The manager does no I/O and holds no clock; `now_ns` comes from the caller. It is single-threaded:
-one reactor thread owns it.
+An operation that raises has changed nothing. The manager does no I/O and holds no clock; `now_ns` comes from the caller. It is
+single-threaded: one reactor thread owns it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torvyn_ref.ids import HOST, TRANSIT, FlowId, Handle, Owner, show_handle, show_owner
@@ -173,7 +172,8 @@ class ResourceManager:
         """Open a borrow; the owner stays the owner, and may not write until the last borrow has ended (OWN-004, OWN-005).
 
         Raises:
-            ResourceError: stale-handle, not-allocated, invalid-owner, borrows-outstanding (never: a borrow may join others), illegal-transition.
+            ResourceError: stale-handle, not-allocated, invalid-owner, borrows-outstanding (never: a borrow may join others),
+            illegal-transition.
         """
         if borrower < HOST:
             raise self._invalid_owner("lend to", borrower)
@@ -322,7 +322,7 @@ class ResourceManager:
     # ---- by force
 
     def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
-        """Free everything a component owns, in any state, and end every borrow it holds; unknown components own nothing (OWN-030..OWN-033)."""
+        """Free all that a component owns, in any state, and end every borrow it holds; a stranger owns nothing (OWN-030..OWN-033)."""
         reclaimed: list[Reclaimed] = []
         for entry in self._table.entries():
             if entry.owner == component:

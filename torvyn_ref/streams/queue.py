@@ -38,8 +38,7 @@ class BoundedQueue(Generic[T]):
             raise StreamError("queue-full", f"the queue holds its {self.capacity} elements already", capacity=self.capacity)
         items.append(item)
         depth = len(items)
-        if depth > self.peak:
-            self.peak = depth
+        self.peak = max(self.peak, depth)
         return depth
 
     def pop(self) -> T:

@@ -44,7 +44,7 @@ class Stream(Generic[T]):
     """
 
     __slots__ = (
-        "_active_since",
+        "active_since",
         "config",
         "credit",
         "dropped",
@@ -63,7 +63,7 @@ class Stream(Generic[T]):
         self.gate = WatermarkGate(config.capacity, config.low_watermark_ratio)
         self.producer_complete = False
         self.elements = self.dropped = self.pressure_events = self.pressure_ns = 0
-        self._active_since = 0
+        self.active_since = 0
 
     def push(self, element: T, now_ns: int) -> tuple[Push[T], Pressure | None]:
         """Take one element as the policy says; return what became of it, and the new pressure if it changed.
@@ -93,7 +93,7 @@ class Stream(Generic[T]):
         change = self.gate.enqueued(depth)
         if change is not None:
             self.pressure_events += 1
-            self._active_since = now_ns
+            self.active_since = now_ns
         return outcome, change
 
     def pop(self, now_ns: int) -> tuple[T, Pressure | None]:
@@ -106,7 +106,7 @@ class Stream(Generic[T]):
         self.credit.restore()
         change = self.gate.dequeued(len(self.queue.items))
         if change is not None:
-            self.pressure_ns += now_ns - self._active_since
+            self.pressure_ns += now_ns - self.active_since
         return element, change
 
     def complete(self) -> bool:
@@ -120,7 +120,7 @@ class Stream(Generic[T]):
         if self.gate.pressure is Pressure.NORMAL:
             return False
         self.gate.pressure = Pressure.NORMAL
-        self.pressure_ns += now_ns - self._active_since
+        self.pressure_ns += now_ns - self.active_since
         return True
 
     @property

@@ -1,0 +1,683 @@
+"""The flow driver: a pure state machine that says which call to make next, and takes the answer (ADR-003, law 2).
+
+The shell around it is a loop: `step = driver.next(now)`; an `Invoke` is carried out and answered with `driver.resume(answer, now)`; `YIELD`
+gives way to other flows; a `Wait` waits for its instant or for a cancel; `DONE` ends the loop, and `driver.report` is there. The driver
+never looks at a clock, never blocks and never calls a component itself, so the same driver runs under anyio, under a virtual clock and
+under a schedule that Hypothesis draws.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
+from torvyn_ref.errors import TorvynError
+from torvyn_ref.events import Observer
+from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Cancellation, Reason
+from torvyn_ref.flow.failures import Action, ErrorPolicy, decide, source_backoff_ns
+from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
+from torvyn_ref.flow.stage import Edge, Invoke, Stage
+from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
+from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
+from torvyn_ref.flow.topology import Topology
+from torvyn_ref.ids import HOST, FlowId, Owner
+from torvyn_ref.resources import ResourceError, ResourceManager
+from torvyn_ref.streams import Pressure, Verdict
+
+MILLISECOND = 1_000_000
+HARD_CEILING = 256
+"""The most stage executions between two yields (SCHED-008)."""
+
+
+class Priority(StrEnum):
+    """A flow's share of executions between two yields (SCHED-007)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    BACKGROUND = "background"
+
+
+BATCH = {Priority.CRITICAL: 128, Priority.HIGH: 64, Priority.NORMAL: 32, Priority.LOW: 16, Priority.BACKGROUND: 8}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSettings:
+    """How a flow runs; durations in nanoseconds.
+
+    Attributes:
+        elements_per_yield: stage executions between two yields, 1 to 256; None takes the priority's (SCHED-010).
+        quantum_ns: yield, too, when this much time has passed since the last yield; None switches it off.
+        deadline_ns: how long the flow may run, from its start; None is for ever.
+        drain_timeout_ns: how long draining may take before the rest is discarded; 0 discards at once (CANCEL-006, CANCEL-007).
+
+    Raises:
+        TorvynError: flow/invalid-setting.
+    """
+
+    priority: Priority = Priority.NORMAL
+    elements_per_yield: int | None = None
+    quantum_ns: int | None = 100_000
+    error_policy: ErrorPolicy = field(default_factory=ErrorPolicy)
+    drain_timeout_ns: int = 5_000 * MILLISECOND
+    deadline_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.elements_per_yield is not None and not 1 <= self.elements_per_yield <= HARD_CEILING:
+            raise TorvynError(
+                "flow", "invalid-setting", f"elements_per_yield lies in 1..{HARD_CEILING}, got {self.elements_per_yield}", code="E0703"
+            )
+
+    @property
+    def batch(self) -> int:
+        """Return the stage executions between two yields."""
+        return self.elements_per_yield or BATCH[self.priority]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSetup:
+    """What the driver needs to know of a stage's instance: its owner id, whether it has a life cycle, its configuration string."""
+
+    owner: Owner
+    has_lifecycle: bool = False
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A step: nothing can be done before this instant (monotonic ns), unless somebody cancels."""
+
+    until: int
+
+
+class Pause(StrEnum):
+    """The steps that carry no data."""
+
+    YIELD = "yield"
+    DONE = "done"
+
+
+YIELD = Pause.YIELD
+DONE = Pause.DONE
+
+Step = Invoke | Wait | Pause
+
+
+class _Phase(StrEnum):
+    """What the driver is busy with; it follows the flow's state."""
+
+    INIT = "init"
+    RUN = "run"  # Running, or Draining with elements still on their way
+    COMPLETE = "complete"
+    TEARDOWN = "teardown"
+    OVER = "over"
+
+
+class FlowDriver:
+    """One flow. Call `next` and `resume` in turn; `cancel` at any time between."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        setups: dict[str, StageSetup],
+        *,
+        flow: FlowId,
+        resources: ResourceManager,
+        settings: FlowSettings | None = None,
+        policy: SchedulingPolicy | None = None,
+        observer: Observer | None = None,
+        wall_offset_ns: int = 0,
+    ) -> None:
+        self.flow = flow
+        self.settings = settings or FlowSettings()
+        self.report: FlowReport | None = None
+        self._topology = topology
+        self._setups = setups
+        self._resources = resources
+        self._observer = observer
+        self._wall_offset = wall_offset_ns
+        self._lifecycle = Lifecycle(self._state_changed)
+        self._cancellation = Cancellation()
+        self._cancel_asked: Reason | None = None
+        self._failure: StageFailure | None = None
+        self._build(topology, setups)
+        self._policy: SchedulingPolicy = policy or ConsumerFirst()
+        self._policy.bind(self.stages)
+        self._phase = _Phase.INIT
+        self._now = 0
+        self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
+        self._notices: deque[tuple[Stage, Signal]] = deque()
+        self._running: Stage | None = None
+        self._element: Element | None = None
+        self._batch = self.settings.batch
+        self._executions = 0
+        self._last_yield = 0
+        self._sequence = 0
+        self._started = 0
+        self._drain_until = 0
+        self._deadline: int | None = None
+        self._open_stages = len(self.stages)
+        self._with_pending: set[Stage] = set()
+        self._elements_in = self._delivered = self._discarded = 0
+
+    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+        self.stages = tuple(
+            Stage(
+                index=index,
+                name=definition.name,
+                role=definition.role,
+                level=level,
+                owner=setups[definition.name].owner,
+                has_lifecycle=setups[definition.name].has_lifecycle,
+            )
+            for index, (definition, level) in enumerate(zip(topology.stages, topology.levels, strict=True))
+        )
+        by_name = {stage.name: stage for stage in self.stages}
+        self.edges = tuple(
+            Edge(index, definition, by_name[definition.source], by_name[definition.target])
+            for index, definition in enumerate(topology.edges)
+        )
+        for edge in self.edges:
+            edge.source.outputs.append(edge)
+            edge.source.ports.setdefault(edge.port, []).append(edge)
+            edge.target.inputs.append(edge)
+            edge.target.open_inputs += 1
+
+    # ---------------------------------------------------------------- what the shell calls
+
+    @property
+    def state(self) -> FlowState:
+        """Return the flow's state."""
+        return self._lifecycle.state
+
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+        """Ask the flow to end; idempotent, safe from any thread, observed before the next call (CANCEL-001, CANCEL-014)."""
+        if self._cancel_asked is None:
+            self._cancel_asked = reason
+
+    def next(self, now: int) -> Step:
+        """Return the next step at this instant.
+
+        Raises:
+            TorvynError: flow/not-resumed, when the previous `Invoke` has not been answered.
+        """
+        if self._running is not None:
+            raise TorvynError("flow", "not-resumed", f"stage {self._running.name!r} is still running: resume the driver with its answer")
+        self._now = now
+        while True:
+            phase = self._phase
+            step: Step | None
+            if phase is _Phase.RUN:
+                step = self._next_run(now)
+            elif phase is _Phase.INIT:
+                step = self._next_init(now)
+            elif phase is _Phase.COMPLETE:
+                step = self._next_complete()
+            elif phase is _Phase.TEARDOWN:
+                step = self._next_teardown(now)
+            else:
+                return DONE
+            if step is not None:
+                return step
+
+    def resume(self, answer: Answer, now: int) -> None:
+        """Take the answer to the last `Invoke`.
+
+        Raises:
+            TorvynError: flow/not-running, when no call is open.
+        """
+        stage = self._running
+        if stage is None:
+            raise TorvynError("flow", "not-running", "resume without an open call")
+        self._running = None
+        stage.busy_ns += now - self._now
+        self._now = now
+        call = stage.invoke.call
+        if self._observer is not None:
+            self._observer.returned(now, stage.name, call, answer)
+        element, self._element = self._element, None
+        if element is not None:
+            self._resources.end_borrow(element.handle, stage.owner)
+        if answer.__class__ is Failure:
+            assert isinstance(answer, Failure)
+            self._failed(stage, call, element, answer)
+        elif call is stage.work:
+            self._worked(stage, element, answer)
+        elif call is Call.FLUSH:
+            self._flushed(stage, answer)
+        elif call is Call.INIT:
+            stage.initialised = True
+
+    # ---------------------------------------------------------------- phases
+
+    def _next_init(self, now: int) -> Step | None:
+        if self._lifecycle.state is FlowState.CREATED:
+            self._lifecycle.on(FlowEvent.VALIDATED)
+        if self._failure is not None:
+            self._start_teardown()
+            return None
+        if self._todo:
+            stage = self._todo.popleft()
+            return self._invoke(stage, Call.INIT, self._setups[stage.name].config)
+        self._lifecycle.on(FlowEvent.INSTANTIATED)
+        self._lifecycle.on(FlowEvent.STARTED)
+        self._started = self._last_yield = now
+        if self.settings.deadline_ns is not None:
+            self._deadline = now + self.settings.deadline_ns
+        self._phase = _Phase.RUN
+        return None
+
+    def _next_run(self, now: int) -> Step | None:
+        if self._cancel_asked is not None and self._cancellation.reason is None:
+            self._drain(self._cancel_asked)
+        if self._deadline is not None and now >= self._deadline and self._cancellation.reason is None:
+            self._drain(Reason.TIMEOUT)
+        if self._lifecycle.state is FlowState.DRAINING and now >= self._drain_until:
+            self._discard_everything()
+        if self._notices:
+            stage, signal = self._notices.popleft()
+            if self._observer is not None:
+                self._observer.notified(now, stage.name, signal)
+            return self._invoke(stage, Call.NOTIFY, signal)
+        if self._executions >= self._batch or (
+            self.settings.quantum_ns is not None and self._executions and now - self._last_yield >= self.settings.quantum_ns
+        ):
+            if self._observer is not None:
+                self._observer.yielded(now, self._executions)
+            self._executions = 0
+            self._last_yield = now
+            return YIELD
+        if self._with_pending:
+            self._deliver_pending(now)
+        stage_ = self._policy.pick(now)
+        if stage_ is not None:
+            return self._work(stage_, now)
+        if not self._open_stages:
+            if self._lifecycle.state is FlowState.RUNNING:
+                self._drain(Reason.SOURCE_COMPLETE)
+            self._start_complete()
+            return None
+        return self._idle(now)
+
+    def _next_complete(self) -> Step | None:
+        while self._todo:
+            stage = self._todo.popleft()
+            if not stage.faulted:
+                return self._invoke(stage, Call.COMPLETE, None)
+        self._start_teardown()
+        return None
+
+    def _next_teardown(self, now: int) -> Step | None:
+        while self._todo:
+            stage = self._todo.popleft()
+            if not stage.poisoned:
+                return self._invoke(stage, Call.TEARDOWN, None)
+        self._finish(now)
+        return DONE
+
+    def _start_complete(self) -> None:
+        self._phase = _Phase.COMPLETE
+        whole = not self._discarded and self._cancellation.reason in {Reason.SOURCE_COMPLETE, Reason.OPERATOR_REQUEST}
+        self._todo = deque(stage for stage in self.stages if whole and stage.role is Role.SINK)
+
+    def _start_teardown(self) -> None:
+        self._phase = _Phase.TEARDOWN
+        self._todo = deque(stage for stage in reversed(self.stages) if stage.initialised and stage.has_lifecycle)
+
+    def _finish(self, now: int) -> None:
+        """Leave nothing behind, then say how it went (CANCEL-012, CANCEL-015)."""
+        self._phase = _Phase.OVER
+        for edge in self.edges:
+            if edge.stream.settle(now) and self._observer is not None:
+                self._observer.pressure(now, edge.index, on=False, depth=edge.stream.depth, duration_ns=None)
+        reclaimed = len(self._resources.release_flow(self.flow).freed)
+        copies = self._resources.close_flow_copies(self.flow)
+        if self._lifecycle.state is FlowState.VALIDATED:  # an init failed: the flow never ran
+            reason, event = Reason.COMPONENT_ERROR, FlowEvent.FAILED
+        else:
+            reason = self._cancellation.reason or Reason.SOURCE_COMPLETE
+            event = TERMINAL_EVENT[reason]
+            if reason is Reason.SOURCE_COMPLETE and (self._failure is not None or self._discarded):
+                event = FlowEvent.FAILED
+        state = self._lifecycle.on(event)
+        self.report = FlowReport(
+            state=state,
+            reason=reason,
+            failure=self._failure,
+            elements_in=self._elements_in,
+            delivered=self._delivered,
+            discarded=self._discarded,
+            duration_ns=now - self._started if self._started else 0,
+            streams=tuple(edge.stream.statistics() for edge in self.edges),
+            stages=tuple(StageStatistics(stage.name, stage.invocations, stage.errors, stage.busy_ns) for stage in self.stages),
+            copies=copies.ops_by_reason,
+            copied_bytes=copies.bytes_by_reason,
+            live_buffers=len(self._resources.live(self.flow)),
+            reclaimed_buffers=reclaimed,
+        )
+        if self._observer is not None:
+            self._observer.done(now, self.report)
+
+    # ---------------------------------------------------------------- calls
+
+    def _invoke(self, stage: Stage, call: Call, argument: Element | Signal | str | None) -> Invoke:
+        invoke = stage.invoke
+        invoke.call = call
+        invoke.argument = argument
+        stage.invocations += 1
+        self._running = stage
+        if self._observer is not None:
+            self._observer.called(self._now, stage.name, call, argument if isinstance(argument, Element) else None)
+        return invoke
+
+    def _work(self, stage: Stage, now: int) -> Invoke:
+        self._executions += 1
+        if stage.is_source:
+            return self._invoke(stage, Call.PULL, None)
+        element = stage.retry
+        if element is None:
+            if stage.flush_due:
+                stage.flush_due = False
+                stage.flushed = True
+                return self._invoke(stage, Call.FLUSH, None)
+            element = self._take(stage.take_input(), now)
+        else:
+            stage.retry = None
+        self._resources.borrow(element.handle, stage.owner)
+        self._element = element
+        return self._invoke(stage, stage.work, element)
+
+    def _take(self, edge: Edge, now: int) -> Element:
+        stream = edge.stream
+        element, change = stream.pop(now)
+        if self._observer is not None:
+            self._observer.dequeued(now, edge.index, element, stream.depth, stream.credit.available)
+        if change is not None:
+            self._pressure_changed(edge, change)
+        return element
+
+    # ---------------------------------------------------------------- answers
+
+    def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
+        stage.attempts = stage.failures_in_a_row = 0
+        if isinstance(answer, Output):
+            self._emit(stage, element, answer)
+        elif element is None:  # a source answered none: exhausted for good (FLOW-010)
+            self._close(stage)
+            return
+        elif answer is True:  # a filter lets the element pass
+            self._forward(stage, element, stage.outputs)
+        elif stage.role is Role.SINK:
+            self._delivered += 1
+            for edge in stage.inputs:
+                edge.hold(self._now) if answer is Signal.PAUSE else edge.resume()
+        elif isinstance(answer, list):
+            self._route(stage, element, [str(port) for port in answer])
+            return
+        if element is not None:
+            self._end_use(element)
+            if not stage.open_inputs:
+                self._maybe_close(stage)
+
+    def _emit(self, stage: Stage, element: Element | None, output: Output) -> None:
+        """Make an element of what a component returned: from here on its buffer is the host's (OWN-023)."""
+        try:
+            self._resources.transfer(output.handle, stage.owner, HOST)
+        except ResourceError as error:
+            self._failed(stage, stage.invoke.call, None, Failure(ErrorKind.FATAL, error.message, Cause.OWNERSHIP, poisoned=True))
+            return
+        if element is None:
+            timestamp = self._now + self._wall_offset
+            if stage.is_source:
+                self._elements_in += 1
+        else:
+            timestamp = element.timestamp_ns
+        sequence = self._sequence
+        self._sequence = sequence + 1
+        created = Element(sequence, timestamp, output.content_type, output.handle)
+        if stage.pending:
+            stage.pending.append((created, stage.outputs))
+            created.uses = len(stage.outputs)
+        else:
+            self._send(stage, created, stage.outputs)
+
+    def _forward(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
+        """Pass the same element on: same buffer, same metadata, no copy (ORD-005)."""
+        self._send(stage, element, edges)
+
+    def _route(self, stage: Stage, element: Element, ports: list[str]) -> None:
+        unknown = [port for port in ports if port not in stage.ports]
+        if unknown:
+            message = f"router {stage.name!r} chose port {unknown[0]!r}; it has {', '.join(map(repr, stage.ports))}"
+            self._failed(stage, Call.ROUTE, element, Failure(ErrorKind.INTERNAL, message))
+            return
+        for port in dict.fromkeys(ports):  # a port named twice gets the element once (TOPO-009)
+            self._send(stage, element, stage.ports[port])
+        self._end_use(element)
+        if not stage.open_inputs:
+            self._maybe_close(stage)
+
+    def _flushed(self, stage: Stage, answer: Answer) -> None:
+        """Queue a flush's elements in order, as credits allow (CANCEL-011, CREDIT-015)."""
+        outputs = answer if isinstance(answer, list) else []
+        for output in outputs:
+            if not isinstance(output, Output):
+                continue
+            try:
+                self._resources.transfer(output.handle, stage.owner, HOST)
+            except ResourceError as error:
+                self._failed(stage, Call.FLUSH, None, Failure(ErrorKind.FATAL, error.message, Cause.OWNERSHIP, poisoned=True))
+                return
+            created = Element(self._sequence, self._now + self._wall_offset, output.content_type, output.handle, len(stage.outputs))
+            self._sequence += 1
+            stage.pending.append((created, stage.outputs))
+        if stage.pending:
+            self._with_pending.add(stage)
+        else:
+            self._maybe_close(stage)
+
+    # ---------------------------------------------------------------- elements on their way
+
+    def _send(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
+        element.uses += len(edges)
+        for edge in edges:
+            self._push(stage, edge, element)
+
+    def _push(self, stage: Stage, edge: Edge, element: Element) -> None:
+        now = self._now
+        observer = self._observer
+        if edge.target.faulted or edge.stream.producer_complete:
+            self._lose(edge, element, "discarded")
+            return
+        stream = edge.stream
+        outcome, change = stream.push(element, now)
+        verdict = outcome.verdict
+        if verdict is Verdict.EVICTED_OLDEST:
+            assert outcome.evicted is not None
+            self._lose(edge, outcome.evicted, verdict)
+        elif verdict is not Verdict.ENQUEUED:
+            self._lose(edge, element, verdict)
+            if verdict is Verdict.QUEUE_FULL:
+                failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self._topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
+                self._failed(stage, stage.invoke.call, None, failure)
+            return
+        if observer is not None:
+            observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
+        if change is not None:
+            self._pressure_changed(edge, change)
+
+    def _lose(self, edge: Edge, element: Element, reason: str) -> None:
+        """Report an element lost on a stream and give its buffer back (POLICY-005)."""
+        if reason == "discarded":
+            self._discarded += 1
+        if self._observer is not None:
+            self._observer.dropped(self._now, edge.index, element, reason)
+        self._end_use(element)
+
+    def _end_use(self, element: Element) -> None:
+        element.uses -= 1
+        if element.uses <= 0:
+            self._resources.release(element.handle, HOST)
+
+    def _deliver_pending(self, now: int) -> None:
+        for stage in sorted(self._with_pending, key=lambda stage: stage.index):
+            while stage.pending and all(edge.may_produce(now) for edge in stage.pending[0][1]):
+                element, edges = stage.pending.popleft()
+                for edge in edges:
+                    self._push(stage, edge, element)
+            if not stage.pending:
+                self._with_pending.discard(stage)
+                self._maybe_close(stage)
+
+    def _pressure_changed(self, edge: Edge, pressure: Pressure) -> None:
+        """Report a transition, and tell the source that feeds the stream, once per transition (POLICY-013, POLICY-016)."""
+        on = pressure is Pressure.ACTIVE
+        stream = edge.stream
+        if self._observer is not None:
+            duration = None if on else self._now - stream.active_since
+            self._observer.pressure(self._now, edge.index, on=on, depth=stream.depth, duration_ns=duration)
+        source = edge.source
+        if not source.is_source or source.done or not stream.config.policy.suspends_producer:
+            return
+        if on:
+            signal = Signal.PAUSE
+        elif any(other.stream.gate.pressure is Pressure.ACTIVE for other in source.outputs if other.stream.config.policy.suspends_producer):
+            return
+        else:
+            signal = Signal.READY
+        if source.notified is not signal:
+            source.notified = signal
+            self._notices.append((source, signal))
+
+    # ---------------------------------------------------------------- failure and the end
+
+    def _failed(self, stage: Stage, call: Call, element: Element | None, failure: Failure) -> None:
+        stage.errors += 1
+        if failure.poisoned:
+            stage.poisoned = True
+            self._resources.force_reclaim(stage.owner)  # a dead instance owns nothing (ERR-010)
+        stage.attempts += 1
+        if call in {Call.TEARDOWN, Call.NOTIFY} and not failure.poisoned:
+            action = Action.LOG
+        elif call in {Call.INIT, Call.COMPLETE, Call.FLUSH, Call.TEARDOWN}:
+            action = Action.LOG if call is Call.TEARDOWN else Action.FAIL
+        else:
+            action = decide(self.settings.error_policy, failure, stage.attempts)
+        if self._observer is not None:
+            self._observer.failed(self._now, stage.name, call, failure, action)
+        if action is Action.RETRY:
+            stage.retry = element
+            stage.not_before = self._now + self.settings.error_policy.backoff_ns
+            return
+        if element is not None:
+            self._end_use(element)
+        stage.attempts = 0
+        if action is Action.FAIL:
+            self._fault(stage, call, failure)
+            return
+        if stage.is_source and call is Call.PULL:
+            stage.failures_in_a_row += 1
+            stage.not_before = self._now + source_backoff_ns(stage.failures_in_a_row)
+        if call is not Call.TEARDOWN:
+            self._maybe_close(stage)
+
+    def _fault(self, stage: Stage, call: Call, failure: Failure) -> None:
+        stage.faulted = True
+        if self._failure is None and self._cancellation.reason in {None, Reason.SOURCE_COMPLETE}:
+            self._failure = StageFailure(stage.name, call, failure)
+        if self._phase is not _Phase.RUN:
+            return
+        if self._lifecycle.state is FlowState.RUNNING:
+            self._drain(Reason.COMPONENT_ERROR)
+        self._discard_inputs(stage)
+        self._discard_pending(stage)
+        self._close(stage)
+
+    def _drain(self, reason: Reason) -> None:
+        """Stop the sources, let what is queued flow out (CANCEL-005)."""
+        self._cancellation.request(reason)
+        self._lifecycle.on(FlowEvent.DRAIN)
+        self._drain_until = self._now + self.settings.drain_timeout_ns
+        self._notices.clear()
+        if reason is not Reason.SOURCE_COMPLETE:
+            for stage in self.stages:
+                if stage.is_source:
+                    self._close(stage)
+
+    def _close(self, stage: Stage) -> None:
+        """The stage produces no more: its streams' ends travel downstream, upstream first (FLOW-008)."""
+        if stage.done:
+            return
+        stage.done = True
+        self._open_stages -= 1
+        if stage.is_source and stage.retry is None and stage.pending:
+            self._discard_pending(stage)
+        for edge in stage.outputs:
+            if edge.stream.complete():
+                edge.target.open_inputs -= 1
+                self._maybe_close(edge.target)
+
+    def _maybe_close(self, stage: Stage) -> None:
+        if stage.open_inputs or stage.done or stage.is_source or stage.retry is not None or stage.pending or stage is self._running:
+            return
+        if any(edge.stream.queue.items for edge in stage.inputs):
+            return
+        if stage.role is Role.AGGREGATOR and not stage.flushed:
+            stage.flush_due = True
+            return
+        self._close(stage)
+
+    def _discard_inputs(self, stage: Stage) -> None:
+        for edge in stage.inputs:
+            while edge.stream.queue.items:
+                element, change = edge.stream.pop(self._now)
+                self._lose(edge, element, "discarded")
+                if change is not None:
+                    self._pressure_changed(edge, change)
+        if stage.retry is not None:
+            self._discarded += 1
+            self._end_use(stage.retry)
+            stage.retry = None
+
+    def _discard_pending(self, stage: Stage) -> None:
+        self._with_pending.discard(stage)
+        while stage.pending:
+            element, edges = stage.pending.popleft()
+            for edge in edges:
+                self._lose(edge, element, "discarded")
+
+    def _discard_everything(self) -> None:
+        """The drain's time is up: what is left is lost, reported and released (CANCEL-006)."""
+        for stage in self.stages:
+            self._discard_inputs(stage)
+            self._discard_pending(stage)
+            stage.flushed = True
+            stage.flush_due = False
+        for stage in self.stages:
+            self._close(stage)
+
+    def _idle(self, now: int) -> Step | None:
+        """Nothing is ready: wait for the next timer; without one, no event can ever come, and the flow says so."""
+        times = [stage.not_before for stage in self.stages if not stage.done and stage.not_before > now]
+        times += [edge.probe_at for edge in self.edges if edge.held and edge.probe_at > now and not edge.source.done]
+        if self._lifecycle.state is FlowState.DRAINING:
+            times.append(self._drain_until)
+        if self._deadline is not None and self._cancellation.reason is None:
+            times.append(self._deadline)
+        if times:
+            return Wait(min(times))
+        waiting = [str(self._topology.edges[edge.index]) for edge in self.edges if edge.stream.queue.items]
+        stuck = next(stage for stage in self.stages if not stage.done)
+        message = f"no stage can ever run again; elements wait on {', '.join(waiting) or 'no stream'}"
+        self._failure = StageFailure(stuck.name, stuck.work, Failure(ErrorKind.INTERNAL, message, Cause.ENGINE))
+        self._drain(Reason.STALLED)
+        self._discard_everything()
+        return None
+
+    def _state_changed(self, old: FlowState, new: FlowState) -> None:
+        if self._observer is not None:
+            self._observer.state(self._now, old, new)

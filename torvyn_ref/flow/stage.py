@@ -1,0 +1,147 @@
+"""A stage and its edges at run time: what they hold, and when a stage may run (SCHED-003)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from torvyn_ref.calls import DATA_CALL, Call, Element, Role, Signal
+from torvyn_ref.flow.topology import EdgeDef
+from torvyn_ref.ids import Owner
+from torvyn_ref.streams import Stream
+
+FIRST_PROBE_NS = 1_000_000
+LAST_PROBE_NS = 100_000_000
+
+
+class Invoke:
+    """A step: make this call on this stage's instance, then `resume` the driver with the answer.
+
+    Each stage has one, used again and again: its fields are valid until `resume`.
+    """
+
+    __slots__ = ("argument", "call", "stage")
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.call = Call.INIT
+        self.argument: Element | Signal | str | None = None
+
+
+class Edge:
+    """A stream between two stages, and whether its paused sink holds it (POLICY-011, POLICY-012)."""
+
+    __slots__ = ("held", "index", "port", "probe_at", "probe_delay", "source", "stream", "target")
+
+    def __init__(self, index: int, definition: EdgeDef, source: Stage, target: Stage) -> None:
+        self.index = index
+        self.port = definition.source_port
+        self.stream: Stream[Element] = Stream(definition.config)
+        self.source = source
+        self.target = target
+        self.held = False
+        self.probe_at = 0
+        self.probe_delay = FIRST_PROBE_NS
+
+    def may_produce(self, now: int) -> bool:
+        """Tell whether the producer may be called for this edge."""
+        return self.stream.may_produce and not (self.held and (self.stream.queue.items or now < self.probe_at))
+
+    def hold(self, now: int) -> None:
+        """Suspend the producer: the sink said `pause`. Each pause in a row doubles the wait before the next probe."""
+        if self.held:
+            self.probe_delay = min(self.probe_delay * 2, LAST_PROBE_NS)
+        self.held = True
+        self.probe_at = now + self.probe_delay
+
+    def resume(self) -> None:
+        """Let the producer go on: the sink said `ready`."""
+        self.held = False
+        self.probe_delay = FIRST_PROBE_NS
+
+
+class Stage:
+    """A component's place in a running flow."""
+
+    __slots__ = (
+        "attempts",
+        "busy_ns",
+        "done",
+        "errors",
+        "failures_in_a_row",
+        "faulted",
+        "flush_due",
+        "flushed",
+        "has_lifecycle",
+        "index",
+        "initialised",
+        "inputs",
+        "invocations",
+        "invoke",
+        "is_source",
+        "level",
+        "name",
+        "next_input",
+        "not_before",
+        "notified",
+        "open_inputs",
+        "outputs",
+        "owner",
+        "pending",
+        "poisoned",
+        "ports",
+        "retry",
+        "role",
+        "work",
+    )
+
+    def __init__(self, *, index: int, name: str, role: Role, level: int, owner: Owner, has_lifecycle: bool) -> None:
+        self.index = index
+        self.name = name
+        self.role = role
+        self.level = level
+        self.owner = owner
+        self.has_lifecycle = has_lifecycle
+        self.is_source = role is Role.SOURCE
+        self.work = DATA_CALL[role]
+        self.invoke = Invoke(self)
+        self.inputs: list[Edge] = []
+        self.outputs: list[Edge] = []
+        self.ports: dict[str, list[Edge]] = {}
+        self.open_inputs = 0
+        self.next_input = 0
+        self.pending: deque[tuple[Element, Sequence[Edge]]] = deque()
+        self.retry: Element | None = None
+        self.attempts = 0
+        self.failures_in_a_row = 0
+        self.not_before = 0
+        self.notified = Signal.READY
+        self.flush_due = self.flushed = False
+        self.initialised = self.done = self.faulted = self.poisoned = False
+        self.invocations = self.errors = self.busy_ns = 0
+
+    def is_ready(self, now: int) -> bool:
+        """Tell whether the stage may be called now: it has work, a place for the result, and nothing to wait for."""
+        if self.done or now < self.not_before:
+            return False
+        if not self.is_source and self.retry is None and not self.flush_due:
+            for edge in self.inputs:
+                if edge.stream.queue.items:
+                    break
+            else:
+                return False
+        if self.pending:
+            return False
+        return all(edge.may_produce(now) for edge in self.outputs) if self.outputs else True
+
+    def take_input(self) -> Edge:
+        """Return the next non-empty input, in turn, so that none starves (CREDIT-012)."""
+        inputs = self.inputs
+        if len(inputs) == 1:
+            return inputs[0]
+        for step in range(len(inputs)):
+            position = (self.next_input + step) % len(inputs)
+            if inputs[position].stream.queue.items:
+                self.next_input = position + 1
+                return inputs[position]
+        raise AssertionError(f"stage {self.name!r} was called without input")

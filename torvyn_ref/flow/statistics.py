@@ -1,0 +1,72 @@
+"""What a flow's end says about its life (FLOW-016, FLOW-017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torvyn_ref.calls import Call, Failure
+from torvyn_ref.flow.cancellation import Reason
+from torvyn_ref.flow.states import FlowState
+from torvyn_ref.resources import CopyReason
+from torvyn_ref.streams import StreamStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatistics:
+    """A stage's work: calls made, calls failed, nanoseconds inside the component."""
+
+    name: str
+    invocations: int
+    errors: int
+    busy_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailure:
+    """Which component failed, in which call, and how (ERR-007)."""
+
+    stage: str
+    call: Call
+    failure: Failure
+
+    def __str__(self) -> str:
+        return f"{self.stage}.{self.call}: {self.failure.kind} ({self.failure.cause}): {self.failure.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReport:
+    """A finished flow.
+
+    Attributes:
+        elements_in: elements that sources brought in.
+        delivered: elements that sinks accepted, summed over sinks.
+        discarded: elements thrown away when the flow ended.
+        duration_ns: Running and Draining together.
+        streams: in the order of the flow's edges.
+        live_buffers: of this flow, after everything was released: 0, or the runtime is broken (CANCEL-015).
+        reclaimed_buffers: what components had kept and the flow's end took back.
+    """
+
+    state: FlowState
+    reason: Reason
+    failure: StageFailure | None
+    elements_in: int
+    delivered: int
+    discarded: int
+    duration_ns: int
+    streams: tuple[StreamStatistics, ...]
+    stages: tuple[StageStatistics, ...]
+    copies: dict[CopyReason, int]
+    copied_bytes: dict[CopyReason, int]
+    live_buffers: int
+    reclaimed_buffers: int
+
+    @property
+    def total_elements(self) -> int:
+        """Return the sum over streams (FLOW-017): N elements through S → P → K count 2N."""
+        return sum(stream.elements for stream in self.streams)
+
+    @property
+    def pressure_events(self) -> int:
+        """Return how often pressure set in, over all streams."""
+        return sum(stream.pressure_events for stream in self.streams)
