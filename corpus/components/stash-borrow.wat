@@ -84,10 +84,9 @@
       (call $drop-buffer (local.get $payload))
       (call $drop-flow-context (local.get $context)))
     (func (export "process") (param $sequence i64) (param $timestamp i64) (param $content-type i32) (param $content-type-len i32) (param $payload i32) (param $context i32) (result i32)
-      (if (global.get $held)
-        (then (drop (call $buffer.size (global.get $held))))
-        (else (global.set $held (local.get $payload))))
       (call $drop-input (local.get $payload) (local.get $context))
+      (if (global.get $held) (then (drop (call $buffer.size (global.get $held)))))
+      (global.set $held (local.get $payload))
       (call $drop-element))
     ;; After every call with a result: the heap is free again.
     (func (export "done") (param i32) (global.set $top (global.get $base))))

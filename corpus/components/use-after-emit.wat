@@ -142,9 +142,9 @@
         (then (call $drop-mutable-buffer (local.get $buffer)) (return (i32.const 0))))
       (call $finish (local.get $buffer)))
     (func (export "process") (param $sequence i64) (param $timestamp i64) (param $content-type i32) (param $content-type-len i32) (param $payload i32) (param $context i32) (result i32)
+      (call $drop-input (local.get $payload) (local.get $context))
       (if (global.get $held) (then (drop (call $buffer.size (global.get $held)))))
       (global.set $held (call $buffer-of (i32.const 512) (i32.const 10)))
-      (call $drop-input (local.get $payload) (local.get $context))
       (call $emit (local.get $sequence) (local.get $timestamp)
         (local.get $content-type) (local.get $content-type-len) (global.get $held)))
     ;; After every call with a result: the heap is free again.

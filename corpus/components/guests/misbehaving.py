@@ -11,6 +11,8 @@ TAKE_BUFFER = """
       (local.set $buffer (call $allocate (i64.const 64)))
       (if (i32.eqz (local.get $buffer)) (then unreachable))"""
 HELD = "\n    (global $held (mut i32) (i32.const 0))"
+DEAD_NOW = "(if (global.get $held) (then (drop (call $buffer.size (global.get $held)))))"
+"""Uses the handle kept from the last call. The input is let go first: an index it reused would hide the mistake."""
 EMIT_HELD = """
       (call $emit (local.get $sequence) (local.get $timestamp)
         (local.get $content-type) (local.get $content-type-len) (global.get $held))"""
@@ -86,9 +88,10 @@ BORROWS = (
         "stash-borrow",
         "Keeps the first element's payload handle and uses it in the second call.",
         f"""
-      (if (global.get $held)
-        (then (drop (call $buffer.size (global.get $held))))
-        (else (global.set $held (local.get $payload)))){DROP}""",
+      {DROP_INPUT}
+      {DEAD_NOW}
+      (global.set $held (local.get $payload))
+      (call $drop-element)""",
         Outcome.TRAP,
         "OWN-021",
         module=HELD,
@@ -148,9 +151,9 @@ HANDLES = (
         "use-after-emit",
         "Emits a buffer, and reads it in the next call.",
         f"""
-      (if (global.get $held) (then (drop (call $buffer.size (global.get $held)))))
-      (global.set $held (call $buffer-of (text "given away")))
-      {DROP_INPUT}{EMIT_HELD}""",
+      {DROP_INPUT}
+      {DEAD_NOW}
+      (global.set $held (call $buffer-of (text "given away"))){EMIT_HELD}""",
         Outcome.TRAP,
         "OWN-023",
         module=HELD,
@@ -263,9 +266,7 @@ TRAPS = (
         "ERR-002",
     ),
     _transform("loop-forever", "Never returns.", "\n      (call $spin)\n      unreachable", Outcome.NEVER_RETURNS, "ERR-008"),
-    _managed(
-        "init-traps", "Traps while it is set up.", "init", "\n      unreachable", Outcome.TRAP, "FLOW-018", "ERR-002"
-    ),
+    _managed("init-traps", "Traps while it is set up.", "init", "\n      unreachable", Outcome.TRAP, "FLOW-018", "ERR-002"),
     _managed(
         "init-spins",
         "Never gets set up.",

@@ -134,7 +134,7 @@ GUESTS = (
         world="data-source",
         does="Emits one buffer, keeps its handle, and reads it again on the next pull.",
         bodies={
-            "pull": f"""
+            "pull": """
       (local $out i32)
       (if (global.get $given) (then (drop (call $buffer.size (global.get $given)))))
       (local.set $out (call $produce (i32.const 16) (i64.const 1)))

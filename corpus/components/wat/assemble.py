@@ -152,12 +152,8 @@ def _needs(world: str, text: str) -> tuple[list[str], list[str], list[str]]:
 
 def _import(name: str, calls: Iterable[str]) -> str:
     interface = INTERFACES[name]
-    functions = "".join(
-        f'\n    (export "{f.name}" (func {f.type}))' for call, f in interface.functions.items() if call in calls
-    )
-    aliases = "".join(
-        f'\n  (alias export ${name} "{exported}" (type ${alias}))' for exported, alias in interface.aliases.items()
-    )
+    functions = "".join(f'\n    (export "{f.name}" (func {f.type}))' for call, f in interface.functions.items() if call in calls)
+    aliases = "".join(f'\n  (alias export ${name} "{exported}" (type ${alias}))' for exported, alias in interface.aliases.items())
     return f'\n  (import "{interface.name}" (instance ${name}{interface.declarations}{functions}))' + aliases
 
 

@@ -56,9 +56,7 @@ EXPORTS: dict[str, ExportedFunction] = {
     "notify-backpressure": ExportedFunction('(param "signal" $backpressure-signal)', "(param $signal i32)", default=""),
     "push": ExportedFunction(_ELEMENT.format("element") + _result("$backpressure-signal"), ELEMENT_PARAMETERS, 4),
     "complete": ExportedFunction(_result(None), "", 4, _OK),
-    "init": ExportedFunction(
-        '(param "config" string) ' + _result(None), "(param $config i32) (param $config-len i32)", 4, _OK
-    ),
+    "init": ExportedFunction('(param "config" string) ' + _result(None), "(param $config i32) (param $config-len i32)", 4, _OK),
     "teardown": ExportedFunction("", default=""),
     "evaluate": ExportedFunction(_ELEMENT.format("element") + _result("bool"), ELEMENT_PARAMETERS, 4),
     "route": ExportedFunction(_ELEMENT.format("element") + _result("(list string)"), ELEMENT_PARAMETERS, 4),
@@ -68,9 +66,7 @@ EXPORTS: dict[str, ExportedFunction] = {
 """Every exported function, by name. Names are unique across Torvyn's interfaces."""
 
 EXPORTED_INTERFACES: dict[str, ExportedInterface] = {
-    "processor": ExportedInterface(
-        "torvyn:streaming/processor@0.1.0", ("stream-element", "process-result", "process-error"), ("process",)
-    ),
+    "processor": ExportedInterface("torvyn:streaming/processor@0.1.0", ("stream-element", "process-result", "process-error"), ("process",)),
     "source": ExportedInterface(
         "torvyn:streaming/source@0.1.0",
         ("output-element", "process-error", "backpressure-signal"),

@@ -78,9 +78,7 @@ TYPES = HostInterface(
         )
     },
     functions={
-        "buffer.size": HostFunction(
-            "[method]buffer.size", '(param "self" (borrow $buffer)) (result u64)', "(param i32) (result i64)"
-        ),
+        "buffer.size": HostFunction("[method]buffer.size", '(param "self" (borrow $buffer)) (result u64)', "(param i32) (result i64)"),
         "buffer.content-type": HostFunction(
             "[method]buffer.content-type",
             '(param "self" (borrow $buffer)) (result string)',
@@ -204,8 +202,7 @@ IO_STREAMS = HostInterface(
     functions={
         "output-stream.blocking-write-and-flush": HostFunction(
             "[method]output-stream.blocking-write-and-flush",
-            '(param "self" (borrow $output-stream)) (param "contents" (list u8))'
-            " (result (result (error $stream-error)))",
+            '(param "self" (borrow $output-stream)) (param "contents" (list u8)) (result (result (error $stream-error)))',
             "(param i32 i32 i32 i32)",
             memory=True,
         ),
@@ -227,9 +224,7 @@ ENVIRONMENT = HostInterface(
     declarations="",
     aliases={},
     functions={
-        "environment.get-environment": HostFunction(
-            "get-environment", "(result (list (tuple string string)))", "(param i32)", memory=True
-        )
+        "environment.get-environment": HostFunction("get-environment", "(result (list (tuple string string)))", "(param i32)", memory=True)
     },
 )
 
@@ -256,9 +251,7 @@ RANDOM = HostInterface(
     declarations="",
     aliases={},
     functions={
-        "random.get-random-bytes": HostFunction(
-            "get-random-bytes", '(param "len" u64) (result (list u8))', "(param i64 i32)", memory=True
-        )
+        "random.get-random-bytes": HostFunction("get-random-bytes", '(param "len" u64) (result (list u8))', "(param i64 i32)", memory=True)
     },
 )
 
