@@ -23,9 +23,9 @@ from torvyn_ref.flow.stage import Edge, Invoke, Stage
 from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
 from torvyn_ref.flow.topology import Topology
-from torvyn_ref.ids import HOST, FlowId, Owner
+from torvyn_ref.ids import HOST, U64_MAX, FlowId, Owner
 from torvyn_ref.resources import ResourceError, ResourceManager
-from torvyn_ref.streams import Pressure, Verdict
+from torvyn_ref.streams import Pressure, Push, Verdict
 
 MILLISECOND = 1_000_000
 HARD_CEILING = 256
@@ -158,8 +158,8 @@ class FlowDriver:
         self._last_yield = 0
         self._sequence = 0
         self._started = 0
-        self._drain_until = 0
-        self._deadline: int | None = None
+        self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
+        self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
         self._open_stages = len(self.stages)
         self._with_pending: set[Stage] = set()
         self._elements_in = self._delivered = self._discarded = 0
@@ -211,7 +211,7 @@ class FlowDriver:
         while True:
             phase = self._phase
             step: Step | None
-            if phase is _Phase.RUN:
+            if phase is _Phase.RUN:  # nearly always
                 step = self._next_run(now)
             elif phase is _Phase.INIT:
                 step = self._next_init(now)
@@ -267,25 +267,25 @@ class FlowDriver:
         self._lifecycle.on(FlowEvent.STARTED)
         self._started = self._last_yield = now
         if self.settings.deadline_ns is not None:
-            self._deadline = now + self.settings.deadline_ns
+            self._alarm = now + self.settings.deadline_ns
         self._phase = _Phase.RUN
         return None
 
     def _next_run(self, now: int) -> Step | None:
         if self._cancel_asked is not None and self._cancellation.reason is None:
             self._drain(self._cancel_asked)
-        if self._deadline is not None and now >= self._deadline and self._cancellation.reason is None:
-            self._drain(Reason.TIMEOUT)
-        if self._lifecycle.state is FlowState.DRAINING and now >= self._drain_until:
-            self._discard_everything()
+        if self._alarm is not None and now >= self._alarm:
+            if self._cancellation.reason is None:
+                self._drain(Reason.TIMEOUT)
+            if now >= self._alarm:
+                self._alarm = None
+                self._discard_everything()
         if self._notices:
             stage, signal = self._notices.popleft()
             if self._observer is not None:
                 self._observer.notified(now, stage.name, signal)
             return self._invoke(stage, Call.NOTIFY, signal)
-        if self._executions >= self._batch or (
-            self.settings.quantum_ns is not None and self._executions and now - self._last_yield >= self.settings.quantum_ns
-        ):
+        if self._executions >= self._batch or (now - self._last_yield >= self._quantum and self._executions):
             if self._observer is not None:
                 self._observer.yielded(now, self._executions)
             self._executions = 0
@@ -293,9 +293,9 @@ class FlowDriver:
             return YIELD
         if self._with_pending:
             self._deliver_pending(now)
-        stage_ = self._policy.pick(now)
-        if stage_ is not None:
-            return self._work(stage_, now)
+        ready = self._policy.pick(now)
+        if ready is not None:
+            return self._work(ready, now)
         if not self._open_stages:
             if self._lifecycle.state is FlowState.RUNNING:
                 self._drain(Reason.SOURCE_COMPLETE)
@@ -384,7 +384,7 @@ class FlowDriver:
                 stage.flush_due = False
                 stage.flushed = True
                 return self._invoke(stage, Call.FLUSH, None)
-            element = self._take(stage.take_input(), now)
+            element = self._take(stage.inputs[0] if len(stage.inputs) == 1 else stage.take_input(), now)
         else:
             stage.retry = None
         self._resources.borrow(element.handle, stage.owner)
@@ -409,8 +409,8 @@ class FlowDriver:
         elif element is None:  # a source answered none: exhausted for good (FLOW-010)
             self._close(stage)
             return
-        elif answer is True:  # a filter lets the element pass
-            self._forward(stage, element, stage.outputs)
+        elif answer is True:  # a filter lets it pass: same element, same buffer, same metadata (ORD-005)
+            self._send(stage, element, stage.outputs)
         elif stage.role is Role.SINK:
             self._delivered += 1
             for edge in stage.inputs:
@@ -444,10 +444,6 @@ class FlowDriver:
             created.uses = len(stage.outputs)
         else:
             self._send(stage, created, stage.outputs)
-
-    def _forward(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
-        """Pass the same element on: same buffer, same metadata, no copy (ORD-005)."""
-        self._send(stage, element, edges)
 
     def _route(self, stage: Stage, element: Element, ports: list[str]) -> None:
         unknown = [port for port in ports if port not in stage.ports]
@@ -483,32 +479,37 @@ class FlowDriver:
     # ---------------------------------------------------------------- elements on their way
 
     def _send(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
+        """Hand an element to all of these edges: one buffer, as many uses (TOPO-008)."""
         element.uses += len(edges)
-        for edge in edges:
-            self._push(stage, edge, element)
+        self._push(stage, element, edges)
 
-    def _push(self, stage: Stage, edge: Edge, element: Element) -> None:
+    def _push(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
         now = self._now
         observer = self._observer
-        if edge.target.faulted or edge.stream.producer_complete:
-            self._lose(edge, element, "discarded")
-            return
-        stream = edge.stream
-        outcome, change = stream.push(element, now)
-        verdict = outcome.verdict
-        if verdict is Verdict.EVICTED_OLDEST:
-            assert outcome.evicted is not None
-            self._lose(edge, outcome.evicted, verdict)
-        elif verdict is not Verdict.ENQUEUED:
-            self._lose(edge, element, verdict)
-            if verdict is Verdict.QUEUE_FULL:
-                failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self._topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
-                self._failed(stage, stage.invoke.call, None, failure)
-            return
-        if observer is not None:
-            observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
-        if change is not None:
-            self._pressure_changed(edge, change)
+        for edge in edges:
+            stream = edge.stream
+            if edge.target.faulted or stream.producer_complete:
+                self._lose(edge, element, "discarded")
+                continue
+            outcome, change = stream.push(element, now)
+            verdict = outcome.verdict
+            if verdict is not Verdict.ENQUEUED and not self._overflowed(stage, edge, element, outcome):
+                continue
+            if observer is not None:
+                observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
+            if change is not None:
+                self._pressure_changed(edge, change)
+
+    def _overflowed(self, stage: Stage, edge: Edge, element: Element, outcome: Push[Element]) -> bool:
+        """Report what a full stream's policy lost; return whether the new element got in all the same."""
+        if outcome.evicted is not None:
+            self._lose(edge, outcome.evicted, outcome.verdict)
+            return True
+        self._lose(edge, element, outcome.verdict)
+        if outcome.verdict is Verdict.QUEUE_FULL:
+            failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self._topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
+            self._failed(stage, stage.invoke.call, None, failure)
+        return False
 
     def _lose(self, edge: Edge, element: Element, reason: str) -> None:
         """Report an element lost on a stream and give its buffer back (POLICY-005)."""
@@ -525,10 +526,9 @@ class FlowDriver:
 
     def _deliver_pending(self, now: int) -> None:
         for stage in sorted(self._with_pending, key=lambda stage: stage.index):
-            while stage.pending and all(edge.may_produce(now) for edge in stage.pending[0][1]):
+            while stage.pending and all(edge.is_open(now) for edge in stage.pending[0][1]):
                 element, edges = stage.pending.popleft()
-                for edge in edges:
-                    self._push(stage, edge, element)
+                self._push(stage, element, edges)
             if not stage.pending:
                 self._with_pending.discard(stage)
                 self._maybe_close(stage)
@@ -601,7 +601,7 @@ class FlowDriver:
         """Stop the sources, let what is queued flow out (CANCEL-005)."""
         self._cancellation.request(reason)
         self._lifecycle.on(FlowEvent.DRAIN)
-        self._drain_until = self._now + self.settings.drain_timeout_ns
+        self._alarm = self._now + self.settings.drain_timeout_ns
         self._notices.clear()
         if reason is not Reason.SOURCE_COMPLETE:
             for stage in self.stages:
@@ -624,7 +624,7 @@ class FlowDriver:
     def _maybe_close(self, stage: Stage) -> None:
         if stage.open_inputs or stage.done or stage.is_source or stage.retry is not None or stage.pending or stage is self._running:
             return
-        if any(edge.stream.queue.items for edge in stage.inputs):
+        if any(edge.stream.items for edge in stage.inputs):
             return
         if stage.role is Role.AGGREGATOR and not stage.flushed:
             stage.flush_due = True
@@ -633,7 +633,7 @@ class FlowDriver:
 
     def _discard_inputs(self, stage: Stage) -> None:
         for edge in stage.inputs:
-            while edge.stream.queue.items:
+            while edge.stream.items:
                 element, change = edge.stream.pop(self._now)
                 self._lose(edge, element, "discarded")
                 if change is not None:
@@ -664,13 +664,11 @@ class FlowDriver:
         """Nothing is ready: wait for the next timer; without one, no event can ever come, and the flow says so."""
         times = [stage.not_before for stage in self.stages if not stage.done and stage.not_before > now]
         times += [edge.probe_at for edge in self.edges if edge.held and edge.probe_at > now and not edge.source.done]
-        if self._lifecycle.state is FlowState.DRAINING:
-            times.append(self._drain_until)
-        if self._deadline is not None and self._cancellation.reason is None:
-            times.append(self._deadline)
+        if self._alarm is not None:
+            times.append(self._alarm)
         if times:
             return Wait(min(times))
-        waiting = [str(self._topology.edges[edge.index]) for edge in self.edges if edge.stream.queue.items]
+        waiting = [str(self._topology.edges[edge.index]) for edge in self.edges if edge.stream.items]
         stuck = next(stage for stage in self.stages if not stage.done)
         message = f"no stage can ever run again; elements wait on {', '.join(waiting) or 'no stream'}"
         self._failure = StageFailure(stuck.name, stuck.work, Failure(ErrorKind.INTERNAL, message, Cause.ENGINE))

@@ -28,6 +28,7 @@ class _ByLevel:
     def __init__(self) -> None:
         self._levels: list[list[Stage]] = []
         self._turn: list[int] = []
+        self._line: list[Stage] | None = None  # the stages, where every level has just one
 
     def bind(self, stages: Sequence[Stage]) -> None:
         """Group the stages by level."""
@@ -37,14 +38,17 @@ class _ByLevel:
             levels[stage.level].append(stage)
         self._levels = levels[::-1] if self._deepest_first else levels
         self._turn = [0] * depth
+        if len(stages) == depth:
+            self._line = [level[0] for level in self._levels]
 
     def pick(self, now: int) -> Stage | None:
         """Return the first ready stage, level by level."""
+        if self._line is not None:
+            for stage in self._line:
+                if stage.is_ready(now):
+                    return stage
+            return None
         for depth, level in enumerate(self._levels):
-            if len(level) == 1:
-                if level[0].is_ready(now):
-                    return level[0]
-                continue
             for step in range(len(level)):
                 position = (self._turn[depth] + step) % len(level)
                 if level[position].is_ready(now):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torvyn_ref.calls import Answer, Call, Element, Signal
 from torvyn_ref.clock import VirtualClock
-from torvyn_ref.flow.driver import DONE, YIELD, FlowDriver, Wait
+from torvyn_ref.flow.driver import DONE, FlowDriver, Wait
 from torvyn_ref.flow.stage import Invoke
 from torvyn_ref.flow.statistics import FlowReport
 
@@ -40,17 +40,14 @@ def simulate(
         after_call(0)
     while True:
         step = driver.next(clock.monotonic_ns())
-        if step is DONE:
+        if isinstance(step, Invoke):
+            answer = instances[step.stage.name].call(step.call, step.argument)
+            driver.resume(answer, clock.monotonic_ns())
+            calls += 1
+            if after_call is not None:
+                after_call(calls)
+        elif isinstance(step, Wait):
+            clock.advance_to(step.until)
+        elif step is DONE:
             assert driver.report is not None
             return driver.report
-        if step is YIELD:
-            continue
-        if isinstance(step, Wait):
-            clock.advance_to(step.until)
-            continue
-        assert isinstance(step, Invoke)
-        answer = instances[step.stage.name].call(step.call, step.argument)
-        driver.resume(answer, clock.monotonic_ns())
-        calls += 1
-        if after_call is not None:
-            after_call(calls)

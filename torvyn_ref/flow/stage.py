@@ -43,9 +43,13 @@ class Edge:
         self.probe_at = 0
         self.probe_delay = FIRST_PROBE_NS
 
-    def may_produce(self, now: int) -> bool:
-        """Tell whether the producer may be called for this edge."""
-        return self.stream.may_produce and not (self.held and (self.stream.queue.items or now < self.probe_at))
+    def is_open(self, now: int) -> bool:
+        """Tell whether the producer may be called for this edge: the stream allows it, and no paused sink holds it."""
+        return self.stream.may_produce and not (self.held and not self.may_probe(now))
+
+    def may_probe(self, now: int) -> bool:
+        """Tell whether one element may pass although the sink said `pause`: the stream is empty and the delay is over."""
+        return not self.stream.items and now >= self.probe_at
 
     def hold(self, now: int) -> None:
         """Suspend the producer: the sink said `pause`. Each pause in a row doubles the wait before the next probe."""
@@ -126,13 +130,16 @@ class Stage:
             return False
         if not self.is_source and self.retry is None and not self.flush_due:
             for edge in self.inputs:
-                if edge.stream.queue.items:
+                if edge.stream.items:
                     break
             else:
                 return False
         if self.pending:
             return False
-        return all(edge.may_produce(now) for edge in self.outputs) if self.outputs else True
+        for edge in self.outputs:  # a loop, not all(): this is asked several times per element
+            if not edge.stream.may_produce or (edge.held and not edge.may_probe(now)):
+                return False
+        return True
 
     def take_input(self) -> Edge:
         """Return the next non-empty input, in turn, so that none starves (CREDIT-012)."""
@@ -141,7 +148,7 @@ class Stage:
             return inputs[0]
         for step in range(len(inputs)):
             position = (self.next_input + step) % len(inputs)
-            if inputs[position].stream.queue.items:
+            if inputs[position].stream.items:
                 self.next_input = position + 1
                 return inputs[position]
         raise AssertionError(f"stage {self.name!r} was called without input")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torvyn_ref.ids import HOST, TRANSIT, Owner, show_owner
+from torvyn_ref.ids import HOST, Owner, show_owner
 from torvyn_ref.resources.errors import ResourceError
 
 DEFAULT_BUDGET_BYTES = 64 * 1024 * 1024
@@ -59,7 +59,7 @@ class Budgets:
 
     def credit(self, owner: Owner, amount: int) -> None:
         """Give back exactly what was charged (BUDGET-004)."""
-        if owner not in (HOST, TRANSIT):
+        if owner > HOST:
             account = self._accounts[owner]
             account.used -= amount
             assert account.used >= 0, "more credited than charged"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torvyn_ref.ids import U32_MAX, FlowId, Handle, Owner, make_handle, show_handle
 from torvyn_ref.resources.copies import FlowCopies
 from torvyn_ref.resources.errors import ResourceError
-from torvyn_ref.resources.pools import Tier
+from torvyn_ref.resources.pools import Block
 from torvyn_ref.resources.states import ResourceState
 
 
@@ -14,46 +14,31 @@ class Entry:
 
     __slots__ = (
         "allocated_ns",
+        "block",
         "borrowers",
         "borrows",
         "capacity",
         "content_type",
         "copies",
-        "data",
-        "fallback",
         "flow",
         "frozen",
         "handle",
         "owner",
         "size",
         "state",
-        "tier",
         "view",
     )
 
-    def __init__(
-        self,
-        *,
-        data: bytearray,
-        capacity: int,
-        tier: Tier,
-        fallback: bool,
-        owner: Owner,
-        flow: FlowId,
-        copies: FlowCopies,
-        allocated_ns: int,
-    ) -> None:
+    def __init__(self, block: Block, owner: Owner, flow: FlowId, copies: FlowCopies, allocated_ns: int) -> None:
         self.handle = Handle(0)  # the table sets it
         self.state = ResourceState.OWNED
         self.owner = owner
         self.borrows = 0
-        self.borrowers: dict[Owner, int] = {}
-        self.data = data
-        self.view = memoryview(data)
-        self.capacity = capacity
+        self.borrowers: dict[Owner, int] | None = None
+        self.block = block
+        self.view = block.view
+        self.capacity = block.capacity
         self.size = 0
-        self.tier = tier
-        self.fallback = fallback
         self.content_type = ""
         self.frozen = False
         self.flow = flow
@@ -85,7 +70,7 @@ class HandleTable:
             index = self._free.pop()
             last = self._slots[index]
             assert isinstance(last, int)
-            handle = make_handle(index, (last + 1) & U32_MAX)
+            handle = Handle((last + 1 & U32_MAX) << 32 | index)
             self._slots[index] = entry
         else:
             index = len(self._slots)

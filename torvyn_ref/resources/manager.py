@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torvyn_ref.events import Observer
 from torvyn_ref.ids import HOST, TRANSIT, FlowId, Handle, Owner, show_handle, show_owner
 from torvyn_ref.resources.budgets import DEFAULT_BUDGET_BYTES, Budgets
 from torvyn_ref.resources.copies import CopyLedger, CopyStats
 from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.handles import Entry, HandleTable
-from torvyn_ref.resources.pools import DEFAULT_TIERS, MAX_BUFFER_BYTES, Exhaustion, Pools, Tier, TierConfig, TierMetrics
+from torvyn_ref.resources.pools import DEFAULT_TIERS, MAX_BUFFER_BYTES, Block, Exhaustion, Pools, Tier, TierConfig, TierMetrics
 from torvyn_ref.resources.states import TRANSITIONS, ResourceEvent, ResourceState
 
 CONTENT_TYPE_BYTES = 63
@@ -82,12 +83,13 @@ class FlowRelease:
 class ResourceManager:
     """All buffers of one host: handles, owners, borrows, budgets, pools and the copy ledger."""
 
-    def __init__(self, config: ManagerConfig | None = None) -> None:
+    def __init__(self, config: ManagerConfig | None = None, *, observer: Observer | None = None) -> None:
         config = config or ManagerConfig()
         self._table = HandleTable(config.table_capacity)
         self._pools = Pools(config.tiers, config.exhaustion)
         self._budgets = Budgets(config.default_budget_bytes)
         self._ledger = CopyLedger()
+        self.observer = observer
         self.created = 0
         self.released = 0
 
@@ -109,25 +111,18 @@ class ResourceManager:
                 capacity=MAX_BUFFER_BYTES,
                 attempted=request,
             )
-        capacity = self._pools.capacity_for(request)
+        pool = self._pools.pool_for(request)
+        capacity = request if pool is None else pool.capacity
         self._budgets.charge(owner, capacity)
         try:
-            data, tier, fallback = self._pools.acquire(request)
-            entry = Entry(
-                data=data,
-                capacity=capacity,
-                tier=tier,
-                fallback=fallback,
-                owner=owner,
-                flow=flow,
-                copies=self._ledger.flow(flow),
-                allocated_ns=now_ns,
-            )
-            handle = self._table.insert(entry)
+            block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
+            handle = self._table.insert(Entry(block, owner, flow, self._ledger.flow(flow), now_ns))
         except BaseException:
             self._budgets.credit(owner, capacity)
             raise
         self.created += 1
+        if self.observer is not None:
+            self.observer.allocated(handle, owner, capacity)
         return handle
 
     def release(self, handle: Handle, caller: Owner) -> None:
@@ -161,8 +156,10 @@ class ResourceManager:
             raise self._busy(entry, "transfer")
         if source == target:  # a no-op, even at 100 % of the budget (OWN-013)
             return
-        self._budgets.charge(target, entry.capacity)
-        self._budgets.credit(source, entry.capacity)
+        if target:
+            self._budgets.charge(target, entry.capacity)
+        if source:
+            self._budgets.credit(source, entry.capacity)
         entry.owner = target
         entry.state = TRANSITIONS[moving, _COMPLETE_TRANSFER]
 
@@ -183,7 +180,11 @@ class ResourceManager:
             raise self._busy(entry, "borrow")
         entry.state = state
         entry.borrows += 1
-        entry.borrowers[borrower] = entry.borrowers.get(borrower, 0) + 1
+        borrowers = entry.borrowers
+        if borrowers is None:
+            entry.borrowers = {borrower: 1}
+        else:
+            borrowers[borrower] = borrowers.get(borrower, 0) + 1
 
     def end_borrow(self, handle: Handle, borrower: Owner) -> None:
         """End one borrow that `borrower` holds (OWN-006).
@@ -192,8 +193,7 @@ class ResourceManager:
             ResourceError: stale-handle, not-allocated, not-borrowed when this borrower holds none (OWN-007).
         """
         entry = self._table.get(handle)
-        held = entry.borrowers.get(borrower, 0)
-        if not held:
+        if not entry.borrowers or borrower not in entry.borrowers:
             raise ResourceError(
                 "not-borrowed",
                 f"{show_owner(borrower)} holds no borrow of {show_handle(handle)}",
@@ -257,16 +257,17 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner for anyone but the owner and open borrowers (OWN-009).
         """
-        data = bytes(self._readable(handle, reader, offset, length))
+        entry = self._table.get(handle)
+        data = bytes(self._readable(entry, reader, offset, length))
         if data:
-            copies = self._table.get(handle).copies
+            copies = entry.copies
             copies.read_ops += 1
             copies.read_bytes += len(data)
         return data
 
     def peek(self, handle: Handle, reader: Owner) -> bytes:
         """Return all bytes without counting a copy: for the host's own observers, never for a guest. Errors as `read`."""
-        return bytes(self._readable(handle, reader, 0, None))
+        return bytes(self._readable(self._table.get(handle), reader, 0, None))
 
     def clone(self, handle: Handle, caller: Owner, flow: FlowId, *, now_ns: int = 0) -> Handle:
         """Give `caller` a new, independent, unfrozen buffer with the same bytes and content type (BUF-030, BUF-031).
@@ -274,8 +275,8 @@ class ResourceManager:
         Raises:
             ResourceError: as `read` and `allocate`; nothing is left behind when it does.
         """
-        source = self._readable(handle, caller, 0, None)
         original = self._table.get(handle)
+        source = self._readable(original, caller, 0, None)
         copy = self.allocate(caller, original.size, flow, now_ns=now_ns)
         entry = self._table.get(copy)
         size = original.size
@@ -327,7 +328,7 @@ class ResourceManager:
         for entry in self._table.entries():
             if entry.owner == component:
                 reclaimed.append(self._force(entry))
-            elif component in entry.borrowers:
+            elif entry.borrowers and component in entry.borrowers:
                 self._end_borrows(entry, component, entry.borrowers[component])
         return tuple(reclaimed)
 
@@ -401,35 +402,43 @@ class ResourceManager:
     # ---- inside
 
     def _free(self, entry: Entry) -> None:
-        self._budgets.credit(entry.owner, entry.capacity)
+        if entry.owner > HOST:
+            self._budgets.credit(entry.owner, entry.capacity)
         self._table.remove(entry)
-        entry.view.release()
-        self._pools.give_back(entry.data, entry.tier, fallback=entry.fallback, dirty=entry.size)
+        entry.block.retire(entry.size)
         self.released += 1
+        if self.observer is not None:
+            self.observer.released(entry.handle)
 
     def _force(self, entry: Entry) -> Reclaimed:
-        record = Reclaimed(entry.handle, entry.state, entry.owner, entry.capacity, returned_to_pool=not entry.fallback)
+        record = Reclaimed(entry.handle, entry.state, entry.owner, entry.capacity, returned_to_pool=entry.block.pool is not None)
         entry.state = TRANSITIONS[entry.state, _FORCE]
         self._free(entry)
         return record
 
     def _end_borrows(self, entry: Entry, borrower: Owner, ended: int) -> None:
-        left = entry.borrowers[borrower] - ended
-        if left:
-            entry.borrowers[borrower] = left
-        else:
-            del entry.borrowers[borrower]
-        entry.borrows -= ended
-        if not entry.borrows:
+        borrowers = entry.borrowers
+        assert borrowers is not None
+        if ended == entry.borrows:
+            borrowers.clear()
+            entry.borrows = 0
             entry.state = TRANSITIONS[entry.state, _LAST_BORROW_ENDS]
+            return
+        left = borrowers[borrower] - ended
+        if left:
+            borrowers[borrower] = left
+        else:
+            del borrowers[borrower]
+        entry.borrows -= ended
 
-    def _readable(self, handle: Handle, reader: Owner, offset: int, length: int | None) -> memoryview:
-        entry = self._table.get(handle)
-        if entry.owner != reader and reader not in entry.borrowers:
+    def _readable(self, entry: Entry, reader: Owner, offset: int, length: int | None) -> memoryview:
+        if entry.owner != reader and not (entry.borrowers and reader in entry.borrowers):
             raise self._not_owner(entry, reader)
-        start = min(offset, entry.size)
-        end = entry.size if length is None else min(offset + length, entry.size)
-        return entry.view[start:end]
+        size = entry.size
+        if length is None:
+            return entry.view[offset:size]
+        end = offset + length
+        return entry.view[min(offset, size) : min(end, size)]
 
     def _describe(self, entry: Entry) -> Inspection:
         return Inspection(
@@ -439,8 +448,8 @@ class ResourceManager:
             borrow_count=entry.borrows,
             capacity=entry.capacity,
             size=entry.size,
-            tier=entry.tier,
-            is_fallback=entry.fallback,
+            tier=entry.block.tier,
+            is_fallback=entry.block.pool is None,
             content_type=entry.content_type,
             flow=entry.flow,
             frozen=entry.frozen,

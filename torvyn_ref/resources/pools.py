@@ -67,58 +67,71 @@ class TierMetrics:
     exhaustion_count: int
 
 
+class Block:
+    """The bytes behind one buffer: where they live, which pool they return to (None: a fallback of its own), how many fit."""
+
+    __slots__ = ("capacity", "data", "pool", "tier", "view")
+
+    def __init__(self, capacity: int, tier: Tier, pool: Pool | None) -> None:
+        self.capacity = capacity
+        self.tier = tier
+        self.pool = pool
+        self.data = bytearray(capacity)
+        self.view = memoryview(self.data)
+
+    def retire(self, dirty: int) -> None:
+        """Scrub the `dirty` bytes that were written and go back to the pool, or be forgotten as a fallback (POOL-010, POOL-011)."""
+        pool = self.pool
+        if pool is not None:
+            if dirty:
+                self.view[:dirty] = _ZEROS[:dirty]
+            pool.pushes += 1
+            pool.free.append(self)
+
+
 class Pool:
     """One tier's free list."""
 
-    __slots__ = ("_bytes", "_free", "_latent", "_policy", "_room", "config", "exhausted", "fallbacks", "pops", "pushes")
+    __slots__ = ("_latent", "_policy", "_room", "capacity", "config", "exhausted", "fallbacks", "free", "pops", "pushes")
 
     def __init__(self, config: TierConfig, policy: Exhaustion) -> None:
         self.config = config
-        self._bytes = TIER_BYTES[config.tier]
+        self.capacity = TIER_BYTES[config.tier]
+        self.free: list[Block] = []
         self._policy = policy
-        self._free: list[bytearray] = []
         self._latent = config.pool_size if config.preallocate else 0
         self._room = 0 if config.preallocate else config.pool_size  # buffers this tier may still adopt (POOL-013)
         self.pops = self.pushes = self.fallbacks = self.exhausted = 0
 
-    def acquire(self) -> tuple[bytearray, bool]:
-        """Return a zeroed buffer of the tier's size, and whether it is a fallback of its own.
+    def acquire(self) -> Block:
+        """Return a zeroed block of the tier's size: pooled, or a fallback of its own when the tier is empty.
 
         Raises:
             ResourceError: pool-exhausted, when the tier is empty and its policy is `error`.
         """
-        if self._free:
+        if self.free:
             self.pops += 1
-            return self._free.pop(), False
-        if self._latent:
-            self._latent -= 1
+            return self.free.pop()
+        tier = self.config.tier
+        if self._latent or self._room:  # not materialised yet, or an on-demand tier that grows to its size
+            if self._latent:
+                self._latent -= 1
+            else:
+                self._room -= 1
             self.pops += 1
-            return bytearray(self._bytes), False
-        if self._room:  # an on-demand tier grows to its size, then reuses
-            self._room -= 1
-            self.pops += 1
-            return bytearray(self._bytes), False
+            return Block(self.capacity, tier, self)
         self.exhausted += 1
         if self._policy is Exhaustion.ERROR:
-            raise ResourceError(
-                "pool-exhausted",
-                f"the {self.config.tier} pool is empty ({self.config.pool_size} buffers in use)",
-                tier=self.config.tier,
-            )
+            raise ResourceError("pool-exhausted", f"the {tier} pool is empty ({self.config.pool_size} buffers in use)", tier=tier)
         self.fallbacks += 1
-        return bytearray(self._bytes), True
-
-    def give_back(self, data: bytearray) -> None:
-        """Take back a scrubbed buffer that `acquire` took from this pool."""
-        self.pushes += 1
-        self._free.append(data)
+        return Block(self.capacity, tier, None)
 
     def metrics(self) -> TierMetrics:
         """Return the counters as they are now."""
         return TierMetrics(
             tier=self.config.tier,
             pool_size=self.config.pool_size,
-            available=len(self._free) + self._latent,
+            available=len(self.free) + self._latent,
             alloc_count=self.pops,
             return_count=self.pushes,
             fallback_count=self.fallbacks,
@@ -132,34 +145,17 @@ class Pools:
     def __init__(self, tiers: Iterable[TierConfig] = DEFAULT_TIERS, policy: Exhaustion = Exhaustion.FALLBACK) -> None:
         by_tier = {config.tier: config for config in tiers}  # by identity, not by position (POOL-016)
         self._pools = {config.tier: Pool(by_tier.get(config.tier, config), policy) for config in DEFAULT_TIERS}
-        self._ladder = tuple((TIER_BYTES[tier], tier, pool) for tier, pool in self._pools.items())
+        self._ladder = tuple(self._pools.values())
 
-    def capacity_for(self, request: int) -> int:
-        """Return the capacity that a request gets: the smallest tier that holds it, or itself above the largest (POOL-001, POOL-003)."""
-        for size, _, _ in self._ladder:
-            if request <= size:
-                return size
-        return request
+    def pool_for(self, request: int) -> Pool | None:
+        """Return the smallest tier that holds `request` bytes; None above the largest, where a buffer is on its own (POOL-001, POOL-003).
 
-    def acquire(self, request: int) -> tuple[bytearray, Tier, bool]:
-        """Return a zeroed buffer for a request of `request` bytes, its tier, and whether it is a fallback.
-
-        Raises:
-            ResourceError: pool-exhausted (see `Pool.acquire`). An empty tier never spills into a larger one (POOL-007).
+        An empty tier never spills into a larger one (POOL-007): the choice does not look at what is free.
         """
-        for size, tier, pool in self._ladder:
-            if request <= size:
-                data, fallback = pool.acquire()
-                return data, tier, fallback
-        return bytearray(request), Tier.HUGE, True
-
-    def give_back(self, data: bytearray, tier: Tier, *, fallback: bool, dirty: int) -> None:
-        """Take a buffer back: scrub the `dirty` bytes that were written (POOL-011), keep it if it is a pool's (POOL-010)."""
-        if fallback:
-            return
-        if dirty:
-            data[:dirty] = _ZEROS[:dirty]
-        self._pools[tier].give_back(data)
+        for pool in self._ladder:
+            if request <= pool.capacity:
+                return pool
+        return None
 
     def metrics(self, tier: Tier) -> TierMetrics:
         """Return a tier's counters."""

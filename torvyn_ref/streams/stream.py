@@ -50,10 +50,12 @@ class Stream(Generic[T]):
         "dropped",
         "elements",
         "gate",
+        "items",
         "pressure_events",
         "pressure_ns",
         "producer_complete",
         "queue",
+        "suspends_producer",
     )
 
     def __init__(self, config: StreamConfig) -> None:
@@ -61,6 +63,8 @@ class Stream(Generic[T]):
         self.queue: BoundedQueue[T] = BoundedQueue(config.capacity)
         self.credit = CreditAccount(config.capacity)
         self.gate = WatermarkGate(config.capacity, config.low_watermark_ratio)
+        self.items = self.queue.items
+        self.suspends_producer = config.policy.suspends_producer
         self.producer_complete = False
         self.elements = self.dropped = self.pressure_events = self.pressure_ns = 0
         self.active_since = 0
@@ -104,7 +108,7 @@ class Stream(Generic[T]):
         """
         element = self.queue.pop()
         self.credit.restore()
-        change = self.gate.dequeued(len(self.queue.items))
+        change = self.gate.dequeued(len(self.items))
         if change is not None:
             self.pressure_ns += now_ns - self.active_since
         return element, change
@@ -126,19 +130,19 @@ class Stream(Generic[T]):
     @property
     def depth(self) -> int:
         """Return the number of queued elements."""
-        return len(self.queue.items)
+        return len(self.items)
 
     @property
     def may_produce(self) -> bool:
         """Tell whether the producer may be called: credits are necessary, pressure forbids (CREDIT-005, CREDIT-006)."""
         if self.producer_complete:
             return False
-        return not self.config.policy.suspends_producer or (self.credit.available > 0 and self.gate.pressure is Pressure.NORMAL)
+        return not self.suspends_producer or (self.credit.available > 0 and self.gate.pressure is Pressure.NORMAL)
 
     @property
     def is_complete(self) -> bool:
         """Tell whether nothing is queued and nothing more will come."""
-        return self.producer_complete and not self.queue.items
+        return self.producer_complete and not self.items
 
     def statistics(self) -> StreamStatistics:
         """Return the counters so far."""
