@@ -54,6 +54,11 @@ def ready(drive, entry, **options):
     return host, calls[entry["at"]]
 
 
+def five_times(call):
+    for _ in range(5):
+        call()
+
+
 def test_every_outcome_has_a_test():
     assert {entry["outcome"] for entry in MISBEHAVING} == {"trap", "never-returns", "leak", "host-must-refuse", "error"}
 
@@ -63,8 +68,7 @@ def test_it_traps_and_is_dead_afterwards(drive, entry):
     _, call = ready(drive, entry)
     text = TRAP_TEXT.get(entry["name"], "unreachable")
     with pytest.raises(wasmtime.WasmtimeError, match=f"(?s){text}"):
-        for _ in range(5):
-            call()
+        five_times(call)
     with pytest.raises(wasmtime.WasmtimeError, match="cannot enter component instance"):
         call()
 
@@ -73,8 +77,7 @@ def test_it_traps_and_is_dead_afterwards(drive, entry):
 def test_only_the_host_ends_its_call(drive, entry):
     _, call = ready(drive, entry)
     with pytest.raises(wasmtime.WasmtimeError, match="all fuel consumed"):
-        for _ in range(5):
-            call()
+        five_times(call)
 
 
 @entries("leak")
