@@ -54,6 +54,7 @@ class FlowSettings:
         quantum_ns: yield, too, when this much time has passed since the last yield; None switches it off.
         deadline_ns: how long the flow may run, from its start; None is for ever.
         drain_timeout_ns: how long draining may take before the rest is discarded; 0 discards at once (CANCEL-006, CANCEL-007).
+        limit: sources count as exhausted once they have brought in this many elements together; None is no limit (CLI-010).
 
     Raises:
         TorvynError: flow/invalid-setting.
@@ -65,6 +66,7 @@ class FlowSettings:
     error_policy: ErrorPolicy = field(default_factory=ErrorPolicy)
     drain_timeout_ns: int = 5_000 * MILLISECOND
     deadline_ns: int | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.elements_per_yield is not None and not 1 <= self.elements_per_yield <= HARD_CEILING:
@@ -89,9 +91,9 @@ class StageSetup:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A step: nothing can be done before this instant (monotonic ns), unless somebody cancels."""
+    """A step: nothing can be done before this instant (monotonic ns; None: no timer runs), unless somebody cancels or opens a gate."""
 
-    until: int
+    until: int | None
 
 
 class Pause(StrEnum):
@@ -198,6 +200,13 @@ class FlowDriver:
         """Ask the flow to end; idempotent, safe from any thread, observed before the next call (CANCEL-001, CANCEL-014)."""
         if self._cancel_asked is None:
             self._cancel_asked = reason
+
+    def gate(self, name: str, *, closed: bool) -> None:
+        """Close or open a stage's gate: while it is closed the stage is not called, and the flow waits for it rather than stall.
+
+        For sources that the host itself feeds, from a terminal or a socket: they have nothing to say until there is input.
+        """
+        next(stage for stage in self.stages if stage.name == name).gated = closed
 
     def next(self, now: int) -> Step:
         """Return the next step at this instant.
@@ -432,18 +441,17 @@ class FlowDriver:
             return
         if element is None:
             timestamp = self._now + self._wall_offset
-            if stage.is_source:
-                self._elements_in += 1
+            self._elements_in += 1
         else:
             timestamp = element.timestamp_ns
         sequence = self._sequence
         self._sequence = sequence + 1
         created = Element(sequence, timestamp, output.content_type, output.handle)
-        if stage.pending:
-            stage.pending.append((created, stage.outputs))
-            created.uses = len(stage.outputs)
-        else:
-            self._send(stage, created, stage.outputs)
+        self._send(stage, created, stage.outputs)
+        if self._elements_in == self.settings.limit and element is None:
+            for source in self.stages:
+                if source.is_source:
+                    self._close(source)
 
     def _route(self, stage: Stage, element: Element, ports: list[str]) -> None:
         unknown = [port for port in ports if port not in stage.ports]
@@ -668,6 +676,8 @@ class FlowDriver:
             times.append(self._alarm)
         if times:
             return Wait(min(times))
+        if any(stage.gated for stage in self.stages if not stage.done):
+            return Wait(None)
         waiting = [str(self._topology.edges[edge.index]) for edge in self.edges if edge.stream.items]
         stuck = next(stage for stage in self.stages if not stage.done)
         message = f"no stage can ever run again; elements wait on {', '.join(waiting) or 'no stream'}"

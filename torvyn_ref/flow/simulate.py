@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torvyn_ref.calls import Answer, Call, Element, Signal
 from torvyn_ref.clock import VirtualClock
+from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow.driver import DONE, FlowDriver, Wait
 from torvyn_ref.flow.stage import Invoke
 from torvyn_ref.flow.statistics import FlowReport
@@ -34,6 +35,9 @@ def simulate(
         instances: by stage name.
         clock: advanced to the instants that the driver waits for; components may advance it, too.
         after_call: hears the number of calls that have returned, after each; may cancel the driver.
+
+    Raises:
+        TorvynError: flow/never-ends, when only an event from outside could go on.
     """
     calls = 0
     if after_call is not None:
@@ -47,6 +51,8 @@ def simulate(
             if after_call is not None:
                 after_call(calls)
         elif isinstance(step, Wait):
+            if step.until is None:
+                raise TorvynError("flow", "never-ends", "a simulated flow waits for something outside of it")
             clock.advance_to(step.until)
         elif step is DONE:
             assert driver.report is not None

@@ -76,6 +76,7 @@ class Stage:
         "faulted",
         "flush_due",
         "flushed",
+        "gated",
         "has_lifecycle",
         "index",
         "initialised",
@@ -121,12 +122,13 @@ class Stage:
         self.not_before = 0
         self.notified = Signal.READY
         self.flush_due = self.flushed = False
+        self.gated = False
         self.initialised = self.done = self.faulted = self.poisoned = False
         self.invocations = self.errors = self.busy_ns = 0
 
     def is_ready(self, now: int) -> bool:
         """Tell whether the stage may be called now: it has work, a place for the result, and nothing to wait for."""
-        if self.done or now < self.not_before:
+        if self.done or self.gated or now < self.not_before:
             return False
         if not self.is_source and self.retry is None and not self.flush_due:
             for edge in self.inputs:
