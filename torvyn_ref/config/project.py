@@ -177,6 +177,13 @@ class Project:
             grant_key=key,
         )
 
+    def component_sources(self) -> Mapping[str, str]:
+        """Return what each component name stands for, in the reference forms of packaging: a path becomes `file://PATH`."""
+        return {
+            name: component.reference if component.reference is not None else f"file://{component.path}"
+            for name, component in self.components.items()
+        }
+
     def component_of(self, node: Node) -> Component | None:
         """Return the declared component a node names, or None when it holds a path or a reference."""
         return self.components.get(node.component)
