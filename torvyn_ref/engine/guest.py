@@ -1,46 +1,66 @@
 """What a guest sees of the host: the WIT buffer semantics, once, for every engine (BUF, OWN-021..OWN-029, CON-008..CON-012).
 
-Engines translate between their own value shapes and this class. A guest names buffers by `rep`, a number never used twice in an instance; the
-resource manager's handles, with their generations, never leave the host (OWN-041). What cannot happen to a well-typed guest raises `GuestFault`,
-which an engine turns into a trap.
+Engines translate between their own value shapes and this class. A guest names buffers by `rep`, a number not used again while an instance
+lives (a u32 that starts over after 4 294 967 295); the resource manager's handles, with their generations, never leave the host (OWN-041).
+
+Three kinds of exception leave these methods: `WitBufferError` is an answer, `GuestFault` is the guest's breach and becomes a trap, and
+anything else is the host's own defect.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock
-from torvyn_ref.ids import U64_MAX, FlowId, Handle, Owner
+from torvyn_ref.engine.imports import GuestFault, WitError
+from torvyn_ref.ids import U32_MAX, U64_MAX, FlowId, Handle, Owner
 from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError, ResourceManager
 
+_T = TypeVar("_T")
 
-class GuestFault(Exception):
-    """A guest used a handle in a way that its types forbid: the call traps."""
+CONTEXT_REP = 1
+"""The rep of the one `flow-context` that an instance ever sees."""
+
+MAX_HANDLES = 65_536
+"""Mutable-buffer handles that one instance may hold, spent ones included: what a guest never drops must not grow without end."""
 
 
-class WitBufferError(Exception):
-    """The WIT variant `buffer-error`, as an exception inside the host: `case` is its case name, `detail` its string or None."""
+class WitBufferError(WitError):
+    """The WIT variant `buffer-error`: `case` is its case name, `detail` its text or None."""
 
-    def __init__(self, case: str, detail: str | None = None) -> None:
-        super().__init__(case, detail)
-        self.case = case
-        self.detail = detail
+    @property
+    def detail(self) -> str | None:
+        """Return the text of `allocation-failed`."""
+        detail: str | None = self.payload
+        return detail
 
 
 _TO_WIT = {"capacity-exceeded": "capacity-exceeded", "out-of-bounds": "out-of-bounds"}
 _ALLOCATION = frozenset({"budget-exceeded", "allocation-failed", "pool-exhausted"})
+_TAKEN_BACK = frozenset({"stale-handle", "not-allocated"})
 
 
-def wit_error(error: ResourceError) -> WitBufferError:
-    """Map a refused resource operation onto `buffer-error`; what no guest can cause by itself is a fault (spec/resources.md (i)).
-
-    Raises:
-        GuestFault: for kinds that have no WIT case.
-    """
+def told_to_guest(error: ResourceError) -> WitBufferError | GuestFault | None:
+    """Map a refused resource operation onto what the guest learns of it (spec/resources.md (i)); None when it is no guest's doing."""
     if error.kind in _TO_WIT:
         return WitBufferError(_TO_WIT[error.kind])
     if error.kind in _ALLOCATION:
         return WitBufferError("allocation-failed", error.message)
-    raise GuestFault(error.message) from error
+    if error.kind in _TAKEN_BACK:
+        return GuestFault(f"the host has taken the buffer back: {error.message}")
+    return None
+
+
+def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+    try:
+        return operation(*arguments, **options)
+    except ResourceError as error:
+        told = told_to_guest(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 class GuestHost:
@@ -63,29 +83,23 @@ class GuestHost:
         """Allocate a mutable buffer and return its rep.
 
         Raises:
-            WitBufferError: capacity-exceeded above 16 MiB, allocation-failed for budget and pool (BUF-033).
+            WitBufferError: capacity-exceeded above 16 MiB, allocation-failed for budget and pool (BUF-033) and for too many handles.
         """
-        self._check_u64(capacity_hint)
+        _check_u64(capacity_hint)
         if capacity_hint > MAX_BUFFER_BYTES:
             raise WitBufferError("capacity-exceeded")
-        try:
-            handle = self.resources.allocate(self.owner, capacity_hint, self.flow, now_ns=self._clock.monotonic_ns())
-        except ResourceError as error:
-            raise wit_error(error) from error
-        return self._new(self._mutables, handle)
+        self._check_room()
+        return self._new_mutable(_checked(self.resources.allocate, self.owner, capacity_hint, self.flow, now_ns=self._clock.monotonic_ns()))
 
     def clone_into_mutable(self, buffer: int) -> int:
         """Copy a buffer into a new mutable one and return its rep (BUF-030).
 
         Raises:
-            WitBufferError: allocation-failed for budget and pool.
+            WitBufferError: allocation-failed for budget and pool, and for too many handles.
         """
         source = self._buffer(buffer)
-        try:
-            handle = self.resources.clone(source, self.owner, self.flow, now_ns=self._clock.monotonic_ns())
-        except ResourceError as error:
-            raise wit_error(error) from error
-        return self._new(self._mutables, handle)
+        self._check_room()
+        return self._new_mutable(_checked(self.resources.clone, source, self.owner, self.flow, now_ns=self._clock.monotonic_ns()))
 
     # ---- mutable-buffer
 
@@ -95,12 +109,8 @@ class GuestHost:
         Raises:
             WitBufferError: out-of-bounds beyond the size, capacity-exceeded beyond the capacity; nothing is written.
         """
-        self._check_u64(offset)
-        handle = self._mutable(mutable)
-        try:
-            self.resources.write(handle, self.owner, offset, data)
-        except ResourceError as error:
-            raise wit_error(error) from error
+        _check_u64(offset)
+        _checked(self.resources.write, self._mutable(mutable), self.owner, offset, data)
 
     def append(self, mutable: int, data: bytes | memoryview) -> None:
         """Write at the current size (BUF-010).
@@ -108,69 +118,84 @@ class GuestHost:
         Raises:
             WitBufferError: capacity-exceeded; nothing is written.
         """
-        handle = self._mutable(mutable)
-        try:
-            self.resources.append(handle, self.owner, data)
-        except ResourceError as error:
-            raise wit_error(error) from error
+        _checked(self.resources.append, self._mutable(mutable), self.owner, data)
 
     def mutable_size(self, mutable: int) -> int:
         """Return the bytes written so far."""
-        return self.resources.size(self._mutable(mutable))
+        return _checked(self.resources.size, self._mutable(mutable))
 
     def mutable_capacity(self, mutable: int) -> int:
         """Return the bytes that fit (BUF-018)."""
-        return self.resources.capacity(self._mutable(mutable))
+        return _checked(self.resources.capacity, self._mutable(mutable))
 
     def set_content_type(self, mutable: int, content_type: str) -> None:
         """Set the content type (BUF-024, BUF-025)."""
-        self.resources.set_content_type(self._mutable(mutable), self.owner, content_type)
+        _checked(self.resources.set_content_type, self._mutable(mutable), self.owner, content_type)
 
     def freeze(self, mutable: int) -> int:
         """Turn a mutable buffer into an immutable one and return the new rep; the old rep is spent (BUF-020, BUF-021)."""
         handle = self._mutable(mutable)
-        self.resources.freeze(handle, self.owner)
+        _checked(self.resources.freeze, handle, self.owner)
         self._mutables[mutable] = None
-        return self._new(self._buffers, handle)
+        rep = self._rep()
+        self._buffers[rep] = handle
+        return rep
 
     def drop_mutable(self, mutable: int) -> None:
         """Destroy a mutable buffer: released at once, unless freeze has taken it (OWN-029, BUF-021)."""
-        handle = self._mutables.pop(mutable, None)
-        if handle is not None:
-            self.resources.release(handle, self.owner)
+        self._release(self._mutables.pop(mutable, None))
 
     # ---- buffer
 
     def buffer_size(self, buffer: int) -> int:
         """Return the size in bytes."""
-        return self.resources.size(self._buffer(buffer))
+        return _checked(self.resources.size, self._buffer(buffer))
 
     def buffer_content_type(self, buffer: int) -> str:
         """Return the content type."""
-        return self.resources.content_type(self._buffer(buffer))
+        return _checked(self.resources.content_type, self._buffer(buffer))
 
     def read(self, buffer: int, offset: int, length: int) -> bytes:
         """Return the part of the range that lies inside, never an error (BUF-002)."""
-        self._check_u64(offset)
-        self._check_u64(length)
-        return self.resources.read(self._buffer(buffer), self.owner, offset, length)
+        _check_u64(offset)
+        _check_u64(length)
+        return _checked(self.resources.read, self._buffer(buffer), self.owner, offset, length)
 
     def read_all(self, buffer: int) -> bytes:
         """Return all bytes (BUF-003)."""
-        return self.resources.read(self._buffer(buffer), self.owner)
+        return _checked(self.resources.read, self._buffer(buffer), self.owner)
 
     def drop_buffer(self, buffer: int) -> None:
         """Destroy an owned buffer: released at once (OWN-029). The end of a loan is the host's business, not the guest's."""
-        handle = self._buffers.pop(buffer, None)
-        if handle is not None:
-            self.resources.release(handle, self.owner)
+        self._release(self._buffers.pop(buffer, None))
+
+    # ---- flow-context: one for the life of the instance, always lent (CON-011)
+
+    def trace_id(self, _context: int) -> str:
+        """Return the trace's id, or nothing when tracing is off."""
+        return self.context.trace_id
+
+    def span_id(self, _context: int) -> str:
+        """Return the span's id, or nothing when tracing is off."""
+        return self.context.span_id
+
+    def deadline_ns(self, _context: int) -> int:
+        """Return the flow's deadline in Unix nanoseconds, 0 when it has none."""
+        return self.context.deadline_ns
+
+    def flow_id(self, _context: int) -> str:
+        """Return the flow's id."""
+        return self.context.flow_id
+
+    def drop_context(self, context: int) -> None:
+        """Refuse: a context is only ever lent, so no guest owns one to drop."""
+        raise GuestFault(f"flow-context {context} is not the guest's to drop")
 
     # ---- the host's side of a call
 
     def lend(self, handle: Handle) -> int:
         """Make a buffer visible to the guest for one call and return its rep; the borrow itself is the flow driver's."""
-        rep = self._next_rep
-        self._next_rep = rep + 1
+        rep = self._rep()
         self._lent[rep] = handle
         return rep
 
@@ -196,11 +221,30 @@ class GuestHost:
 
     # ---- inside
 
-    def _new(self, table: dict[int, Handle] | dict[int, Handle | None], handle: Handle) -> int:
+    def _rep(self) -> int:
         rep = self._next_rep
-        self._next_rep = rep + 1
-        table[rep] = handle
+        while rep in self._lent or rep in self._buffers or rep in self._mutables:  # only after the numbers have started over
+            rep = rep + 1 if rep < U32_MAX else 1
+        self._next_rep = rep + 1 if rep < U32_MAX else 1
         return rep
+
+    def _new_mutable(self, handle: Handle) -> int:
+        rep = self._rep()
+        self._mutables[rep] = handle
+        return rep
+
+    def _check_room(self) -> None:
+        if len(self._mutables) >= MAX_HANDLES:
+            raise WitBufferError("allocation-failed", f"the component holds {MAX_HANDLES} mutable-buffer handles and drops none")
+
+    def _release(self, handle: Handle | None) -> None:
+        if handle is None:
+            return
+        try:
+            self.resources.release(handle, self.owner)
+        except ResourceError as error:
+            if error.kind not in _TAKEN_BACK:  # taken back by force before the guest let go: nothing is left to release
+                raise
 
     def _buffer(self, rep: int) -> Handle:
         handle = self._lent.get(rep) or self._buffers.get(rep)
@@ -215,7 +259,7 @@ class GuestHost:
             raise GuestFault(f"mutable-buffer {rep} {what}")
         return handle
 
-    @staticmethod
-    def _check_u64(value: int) -> None:
-        if not 0 <= value <= U64_MAX:
-            raise GuestFault(f"{value} is not a u64")
+
+def _check_u64(value: int) -> None:
+    if not 0 <= value <= U64_MAX:
+        raise GuestFault(f"{value} is not a u64")

@@ -21,15 +21,17 @@ class Limits:
 
     Attributes:
         fuel: instructions per call, reset before every call (ERR-009); None switches metering off (only when configured as "unlimited").
-        memory_bytes: linear memory, all memories together.
+        memory_bytes: per linear memory.
+        memories: how many linear memories; one, unless the component is composed of several.
         table_elements: per table.
-        call_timeout_ms: wall time per call, by epoch interruption (ERR-008).
+        call_timeout_ms: wall time per call, by epoch interruption (ERR-008); None lets a call take for ever.
     """
 
     fuel: int | None = 1_000_000
     memory_bytes: int = 16 * 1024 * 1024
+    memories: int = 1
     table_elements: int = 10_000
-    call_timeout_ms: int = 5_000
+    call_timeout_ms: int | None = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Sandbox:
         capabilities: the resolved grants, as canonical strings; WASI interfaces are linked from these and from nothing else (CAP-041).
         environment: variables for `environment:read`.
         stdout, stderr: where granted output goes; None discards it.
+        audit: hears of every use of a granted capability.
+        wait: lets the monotonic clock pass, in nanoseconds, for a guest that waits for a timer; None traps such a guest.
     """
 
     owner: Owner
@@ -56,6 +60,7 @@ class Sandbox:
     stdout: OutputSink | None = None
     stderr: OutputSink | None = None
     audit: Audit | None = None
+    wait: Wait | None = None
 
 
 class OutputSink(Protocol):
@@ -71,6 +76,14 @@ class Audit(Protocol):
 
     def __call__(self, capability: str, detail: str, /) -> object:
         """Record one use."""
+        ...
+
+
+class Wait(Protocol):
+    """Lets time pass: sleeping under the machine's clock, advancing a virtual one."""
+
+    def __call__(self, nanoseconds: int, /) -> object:
+        """Return when so many nanoseconds have passed."""
         ...
 
 

@@ -1,0 +1,90 @@
+"""How long a call may take: the epoch's clockwork (ERR-008).
+
+wasmtime interrupts a guest when the engine's epoch passes the deadline of its store. Somebody has to advance the epoch; that is one
+thread per engine, started at the first timed call, asleep while no timed call runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from torvyn_ref.errors import TorvynError
+
+PERIOD_MS = 10
+"""Between two ticks; a timeout is exact to about one period."""
+
+
+class EpochTicker:
+    """Advances an engine's epoch while timed calls run.
+
+    Args:
+        tick: advances the epoch by one.
+        threaded: False leaves all ticking to `tick`, for tests and virtual time.
+        pause: waits one period and tells whether the ticker should stop; the default waits in real time.
+    """
+
+    def __init__(self, tick: Callable[[], None], *, threaded: bool = True, pause: Callable[[float], bool] | None = None) -> None:
+        self._advance = tick
+        self._threaded = threaded
+        self._stop = threading.Event()
+        self._pause = pause or self._stop.wait
+        self._work = threading.Condition()
+        self._running = 0
+        self._thread: threading.Thread | None = None
+
+    @staticmethod
+    def ticks(timeout_ms: int) -> int:
+        """Return the deadline, in ticks from now, that gives a call at least `timeout_ms`: the first tick may come at once."""
+        return -(-timeout_ms // PERIOD_MS) + 1
+
+    def tick(self) -> None:
+        """Advance the epoch by one period, now."""
+        self._advance()
+
+    def enter(self) -> None:
+        """Note that a timed call begins.
+
+        Raises:
+            TorvynError: engine/closed-engine after `close`.
+        """
+        if self._stop.is_set():
+            raise TorvynError("engine", "closed-engine", "a guest was called after its engine was closed: nothing would end the call")
+        if not self._threaded:
+            return
+        with self._work:
+            self._running += 1
+            if self._running == 1:
+                self._work.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
+                self._thread.start()
+
+    def leave(self) -> None:
+        """Note that a timed call has ended."""
+        if not self._threaded:
+            return
+        with self._work:
+            self._running -= 1
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the thread is there."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self) -> None:
+        """Stop the thread and wait for it; idempotent."""
+        self._stop.set()
+        with self._work:
+            self._work.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                while not self._running and not self._stop.is_set():
+                    self._work.wait()
+            if self._stop.is_set() or self._pause(PERIOD_MS / 1000):
+                return
+            self._advance()

@@ -1,0 +1,336 @@
+"""The stock engine: wasmtime's own component API, one store per instance.
+
+It is the oracle: slow with bytes, and nobody's interpretation but wasmtime's. What it guards, because the API does not (facts/engine.md):
+exceptions that Python must not lose, handles that only the host's tables know to be good, integers that would wrap, calls that come back
+in, and stores that a trap has poisoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import Store, WasmtimeError, component
+from wasmtime.component import Component, Linker, ResourceHost
+
+from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
+from torvyn_ref.engine.guest import CONTEXT_REP, GuestHost
+from torvyn_ref.engine.imports import GuestFault, in_series, split_version
+from torvyn_ref.engine.interfaces import LIFECYCLE, ROLE_EXPORTS, SERIES, GuestInterface
+from torvyn_ref.engine.limits import EpochTicker
+from torvyn_ref.engine.protocol import ComponentShape, Limits, Sandbox
+from torvyn_ref.engine.stock_answers import DECODE, failure_of, root_cause
+from torvyn_ref.engine.stock_link import RESOURCE_IDS, Border, Plan, link, make_plan, wrong_type
+from torvyn_ref.engine.stock_types import Resources, record
+from torvyn_ref.errors import TorvynError, raise_all
+from torvyn_ref.ids import U64_MAX
+from torvyn_ref.wasi import WasiHost
+
+UNMETERED = U64_MAX
+"""The fuel of a call that is not metered."""
+
+NO_DEADLINE = 1 << 62
+"""An epoch that no ticker reaches."""
+
+_MAGIC = b"\0asm"
+_CORE_MODULE = b"\x01\x00\x00\x00"
+_BUFFER = RESOURCE_IDS["buffer"]
+_CONTEXT = RESOURCE_IDS["flow-context"]
+
+
+class StockEngine:
+    """Compiles components with wasmtime and runs each instance in a store of its own.
+
+    Args:
+        threaded: False starts no ticker thread; time then passes for guests only when `tick` is called.
+    """
+
+    name = "stock"
+
+    def __init__(self, *, threaded: bool = True) -> None:
+        config = wasmtime.Config()
+        config.consume_fuel = True
+        config.epoch_interruption = True
+        config.cranelift_nan_canonicalization = True  # the same bits on every machine, and from run to run
+        config.wasm_relaxed_simd_deterministic = True
+        self._engine = wasmtime.Engine(config)
+        self._ticker = EpochTicker(self._engine.increment_epoch, threaded=threaded)
+
+    def compile(self, component: bytes, *, where: str) -> StockCompiled:
+        """Compile a component's bytes; text is refused, whatever wasmtime-py would make of it.
+
+        Raises:
+            TorvynError: engine/invalid-component, naming `where`.
+        """
+        problem = _not_a_component(component)
+        if problem is None:
+            try:
+                compiled = Component(self._engine, component)
+            except WasmtimeError as error:
+                problem = root_cause(error)
+            else:
+                return StockCompiled(self._engine, self._ticker, compiled, where)
+        raise TorvynError(
+            "engine",
+            "invalid-component",
+            f"this is not a WebAssembly component that can run: {problem}",
+            where=where,
+            hint="build it again with a component toolchain, or fetch it again if it was cut short",
+        )
+
+    def tick(self) -> None:
+        """Let one period pass for every running guest (`limits.PERIOD_MS`)."""
+        self._ticker.tick()
+
+    def close(self) -> None:
+        """Stop the ticker; idempotent. Instances still open must be closed by their owners."""
+        self._ticker.close()
+
+
+def _not_a_component(data: bytes) -> str | None:
+    if data[:4] != _MAGIC:
+        return "it does not begin like WebAssembly" if data else "it is empty"
+    if data[4:8] == _CORE_MODULE:
+        return "it is a core module; a component toolchain makes a component of it"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """An exported interface that this runtime calls: its name in the binary, and its functions that have the contract's type."""
+
+    name: str
+    calls: tuple[Call, ...]
+
+
+class StockCompiled:
+    """A compiled component. What it imports and exports is read once."""
+
+    def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, compiled: Component, where: str) -> None:
+        self._engine = engine
+        self._ticker = ticker
+        self._component = compiled
+        self._where = where
+        ty = compiled.type
+        imports = ty.imports(engine)
+        self._exports = ty.exports(engine)
+        self.shape = ComponentShape(tuple(imports), tuple(self._exports))
+        self._plan, self._resources = make_plan(imports, engine, where)
+        self._found: dict[GuestInterface, tuple[_Export | None, tuple[TorvynError, ...]]] = {}
+
+    def instantiate(self, role: Role, sandbox: Sandbox) -> StockInstance:
+        """Make an instance in a store of its own.
+
+        Raises:
+            TorvynError: engine/missing-import and engine/missing-export, engine/wrong-type, all of them together; then
+                engine/instantiation-failed. Nothing is left behind.
+        """
+        main, errors = self._export(ROLE_EXPORTS[role], required=True)
+        lifecycle, more = self._export(LIFECYCLE, required=False)
+        raise_all((*self._plan.problems(sandbox.capabilities, self._where), *errors, *more))
+        exports = [export for export in (main, lifecycle) if export is not None]
+        instance = StockInstance(self._engine, self._ticker, sandbox, role, has_lifecycle=lifecycle is not None)
+        try:
+            instance.start(self._component, self._plan, exports)
+        except BaseException as error:
+            instance.close()
+            sandbox.resources.force_reclaim(sandbox.owner)
+            if isinstance(error, WasmtimeError):
+                raise self._failed(failure_of(error, instance.border.fault)) from error
+            raise
+        return instance
+
+    def _export(self, interface: GuestInterface, *, required: bool) -> tuple[_Export | None, tuple[TorvynError, ...]]:
+        if interface not in self._found:
+            self._found[interface] = self._find(interface, required=required)
+        return self._found[interface]
+
+    def _find(self, interface: GuestInterface, *, required: bool) -> tuple[_Export | None, tuple[TorvynError, ...]]:
+        named = [(name, *split_version(name)) for name in self._exports]
+        for wanted in interface.names:
+            for name, bare, version in named:
+                if bare == wanted and in_series(version, SERIES):
+                    return self._check(name, interface, self._resources)
+        near = [name for name, bare, _ in named if bare in interface.names]
+        if not required and not near:
+            return None, ()
+        return None, (self._missing_export(f"{interface.names[0]}@{SERIES}.x", near),)
+
+    def _check(self, name: str, interface: GuestInterface, resources: Resources) -> tuple[_Export | None, tuple[TorvynError, ...]]:
+        ty = self._exports[name].ty
+        exports = ty.exports(self._engine) if isinstance(ty, component.ComponentInstanceType) else {}
+        errors: list[TorvynError] = []
+        for call, signature in interface.functions.items():
+            item = exports[call].ty if call in exports else None
+            if not isinstance(item, component.FuncType):
+                errors.append(self._missing_export(f"{name} {call}", []))
+            elif (wrong := wrong_type(item, signature, resources, self._where, f"export {name} {call}")) is not None:
+                errors.append(wrong)
+        return (None, tuple(errors)) if errors else (_Export(name, tuple(interface.functions)), ())
+
+    def _missing_export(self, name: str, near: list[str]) -> TorvynError:
+        found = ", ".join(near or self.shape.exports) or "nothing"
+        return TorvynError(
+            "engine",
+            "missing-export",
+            f"the component does not export {name}; it exports {found}",
+            where=self._where,
+            hint="check the role that the flow gives it, and the contract version that it was built for",
+            name=name,
+        )
+
+    def _failed(self, failure: Failure) -> TorvynError:
+        return TorvynError(
+            "engine",
+            "instantiation-failed",
+            f"the component could not be instantiated: {failure.message}",
+            where=self._where,
+            hint="raise its limits" if failure.cause in {Cause.MEMORY, Cause.FUEL, Cause.TIMEOUT} else None,
+            cause=str(failure.cause),
+        )
+
+
+class StockInstance:
+    """One component in one store.
+
+    Closing it ends the store; the buffers that the guest held stay in the resource manager, charged to its owner, until the host takes
+    them back (OWN-030): they are evidence, and outputs on their way are among them.
+    """
+
+    def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, sandbox: Sandbox, role: Role, *, has_lifecycle: bool) -> None:
+        self.role = role
+        self.has_lifecycle = has_lifecycle
+        self.fuel_used = 0
+        guest = GuestHost(sandbox.resources, sandbox.owner, sandbox.flow, sandbox.clock, sandbox.context)
+        self.border = Border(guest, WasiHost(sandbox))
+        self._guest = guest
+        self._ticker = ticker
+        self._fuel, self._timeout_ms = _budget(sandbox.limits)
+        self._entered = False
+        self._closed = False
+        self._dead: Failure | None = None
+        self._functions: Mapping[Call, component.Func] = {}
+        self._store = Store(engine)
+        self._linker = Linker(engine)
+        limits = sandbox.limits
+        self._store.set_limits(memory_size=limits.memory_bytes, table_elements=limits.table_elements, memories=limits.memories)
+        if self._timeout_ms is None:
+            self._store.set_epoch_deadline(NO_DEADLINE)
+
+    @property
+    def held(self) -> int:
+        """Return how many buffers the guest holds."""
+        return self._guest.held
+
+    def start(self, compiled: Component, plan: Plan, exports: list[_Export]) -> None:
+        """Link, instantiate under the limits of a call, and look the functions up.
+
+        Raises:
+            WasmtimeError: what wasmtime says.
+            BaseException: what a host function raised while start functions ran.
+        """
+        link(self._linker, plan, self.border)
+        self._entered = True
+        self._begin()
+        try:
+            instance = self._linker.instantiate(self._store, compiled)
+        except WasmtimeError:
+            if self.border.raised is not None:
+                raise self.border.raised from None
+            raise
+        finally:
+            self._end()
+            self._entered = False
+        functions: dict[Call, component.Func] = {}
+        for export in exports:
+            interface = instance.get_export_index(self._store, export.name)
+            for call in export.calls:
+                index = instance.get_export_index(self._store, call, interface)
+                function = instance.get_func(self._store, index) if index is not None else None
+                assert function is not None, f"{export.name} {call} was there when the component was checked"
+                functions[call] = function
+        self._functions = functions
+
+    def call(self, call: Call, argument: Element | Signal | str | None = None) -> Answer:
+        """Make one call: fuel and deadline afresh, the element lent until it returns.
+
+        Raises:
+            KeyError: the component does not export the function.
+            TorvynError: engine/reentrant-call from inside a call of the same instance, engine/closed-instance after `close`.
+            OverflowError: a sequence or timestamp that is no u64.
+            BaseException: what a host function raised, KeyboardInterrupt and SystemExit included; the instance is dead then.
+        """
+        if self._entered:
+            raise TorvynError("engine", "reentrant-call", f"{call} was called while another call of the same instance is running")
+        if self._closed:
+            raise TorvynError("engine", "closed-instance", f"{call} was called on an instance that is closed")
+        function = self._functions[call]
+        if self._dead is not None:
+            return self._dead
+        arguments = self._lower(argument)
+        self._entered = True
+        try:
+            self._begin()
+            try:
+                result = function(self._store, *arguments)
+            finally:
+                self._end()
+            return DECODE[call](self._store, self._guest, result)
+        except WasmtimeError as error:
+            self._dead = failure_of(error, self.border.fault)
+            if self.border.raised is not None:
+                raise self.border.raised from None
+            return self._dead
+        except GuestFault as fault:
+            self._dead = Failure(ErrorKind.FATAL, str(fault), Cause.OWNERSHIP, poisoned=True)
+            return self._dead
+        except BaseException:
+            self._dead = Failure(ErrorKind.INTERNAL, "the host failed during a call of this instance", Cause.ENGINE, poisoned=True)
+            raise
+        finally:
+            self._guest.end_loans()
+            self._entered = False
+
+    def close(self) -> None:
+        """End the store and everything in it; idempotent.
+
+        Raises:
+            TorvynError: engine/reentrant-call from inside a call of this instance.
+        """
+        if self._entered:
+            raise TorvynError("engine", "reentrant-call", "close was called while a call of the same instance is running")
+        self._closed = True
+        self._functions = {}
+        self._store.close()
+        self._linker.close()
+
+    def _begin(self) -> None:
+        self.border.begin()
+        self._store.set_fuel(self._fuel)
+        if self._timeout_ms is not None:
+            self._store.set_epoch_deadline(EpochTicker.ticks(self._timeout_ms))
+            self._ticker.enter()
+
+    def _end(self) -> None:
+        if self._timeout_ms is not None:
+            self._ticker.leave()
+        self.fuel_used += self._fuel - self._store.get_fuel()
+
+    def _lower(self, argument: Element | Signal | str | None) -> tuple[Any, ...]:
+        if argument is None:
+            return ()
+        if not isinstance(argument, Element):
+            return (str(argument),)
+        for number in (argument.sequence, argument.timestamp_ns):
+            if not 0 <= number <= U64_MAX:
+                raise OverflowError(f"{number} does not fit in a u64")
+        meta = (("sequence", argument.sequence), ("timestamp-ns", argument.timestamp_ns), ("content-type", argument.content_type))
+        payload = ResourceHost.borrow(self._guest.lend(argument.handle), _BUFFER)
+        context = ResourceHost.borrow(CONTEXT_REP, _CONTEXT)
+        return (record((("meta", record(meta)), ("payload", payload), ("context", context))),)
+
+
+def _budget(limits: Limits) -> tuple[int, int | None]:
+    return UNMETERED if limits.fuel is None else limits.fuel, limits.call_timeout_ms

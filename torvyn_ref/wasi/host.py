@@ -1,0 +1,91 @@
+"""One instance's WASI: the handles it holds, the grants it uses, the time it waits.
+
+Nothing here touches the process: bytes go to the sandbox's sinks, time comes from the sandbox's clock, and under a virtual clock a run is
+the same every time.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torvyn_ref.engine.imports import GuestFault, GuestTimeout
+from torvyn_ref.engine.protocol import Sandbox
+from torvyn_ref.ids import U32_MAX
+
+_T = TypeVar("_T")
+
+MAX_HANDLES = 1024
+"""Streams, pollables and errors that one instance may hold together."""
+
+
+class WasiHost:
+    """What WASI functions work on; engines pass it as their first argument."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._held: dict[int, object] = {}
+        self._next = 1
+        self._waited_ns = 0
+
+    def begin_call(self) -> None:
+        """Note that a call of the guest begins: what it may wait starts over."""
+        self._waited_ns = 0
+
+    def use(self, capability: str, detail: str) -> None:
+        """Tell the audit that a granted capability is used, before it is (CAP-039)."""
+        if self.sandbox.audit is not None:
+            self.sandbox.audit(capability, detail)
+
+    def wait_until(self, due_ns: int) -> None:
+        """Let the guest wait for an instant of the monotonic clock, for no longer than its call may take (ERR-008).
+
+        Raises:
+            GuestTimeout: the call's time is over before.
+            GuestFault: this sandbox lets nobody wait.
+        """
+        clock, wait, timeout_ms = self.sandbox.clock, self.sandbox.wait, self.sandbox.limits.call_timeout_ms
+        while (ahead := due_ns - clock.monotonic_ns()) > 0:
+            if wait is None:
+                raise GuestFault("the component waits for a timer, and this sandbox lets no component wait inside a call")
+            if timeout_ms is not None and (left := timeout_ms * 1_000_000 - self._waited_ns) < ahead:
+                wait(left)
+                raise GuestTimeout(f"the component wanted to wait beyond the {timeout_ms} ms of its call")
+            self._waited_ns += ahead
+            wait(ahead)
+
+    # ---- handles
+
+    def hold(self, thing: object) -> int:
+        """Give the guest a handle to something and return its rep.
+
+        Raises:
+            GuestFault: it holds too many.
+        """
+        if len(self._held) >= MAX_HANDLES:
+            raise GuestFault(f"the component holds {MAX_HANDLES} WASI handles and drops none")
+        rep = self._next
+        while rep in self._held:  # only after the numbers have started over
+            rep = rep + 1 if rep < U32_MAX else 1
+        self._next = rep + 1 if rep < U32_MAX else 1
+        self._held[rep] = thing
+        return rep
+
+    def get(self, rep: int, kind: type[_T]) -> _T:
+        """Return what a rep stands for.
+
+        Raises:
+            GuestFault: nothing of that kind.
+        """
+        thing = self._held.get(rep)
+        if not isinstance(thing, kind):
+            raise GuestFault(f"handle {rep} is no {kind.__name__}")
+        return thing
+
+    def drop(self, rep: int) -> None:
+        """Forget what a rep stood for."""
+        self._held.pop(rep, None)
+
+    @property
+    def held(self) -> int:
+        """Return how many handles the guest holds."""
+        return len(self._held)
