@@ -1,17 +1,17 @@
 """The subject protocol, version 1: every message between the suite and a runtime under test, as types.
 
-A subject declares facets; the suite sends requests of those facets and gets replies. In process and over stdio the messages are the same, so a
-check cannot tell the doors apart. Scripted components cross the protocol as data (`Script`): a runtime in any language can play them.
+A subject declares facets; the suite sends requests of those facets and gets replies. In process and over stdio the messages are the same,
+so a check cannot tell the doors apart. Scripted components cross the protocol as data (`Script`): a runtime in any language can play them.
 
 On the wire: one JSON object per line. Suite → subject: `{"id": 7, "request": {"op": "resources.allocate", ...}}`. Subject → suite:
-`{"id": 7, "reply": {"re": "handle", ...}}`. A refused operation is a `fault` reply, with the symbolic kind that the specification gives it; an
-operation that the subject does not offer is an `unsupported` reply, with the reason.
+`{"id": 7, "reply": {"re": "handle", ...}}`. A refused operation is a `fault` reply, with the symbolic kind that the specification gives
+it; an operation that the subject does not offer is an `unsupported` reply, with the reason.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -51,21 +51,25 @@ class Reply(msgspec.Struct, frozen=True, tag_field="re", forbid_unknown_fields=T
     """Something that a subject answers."""
 
 
+U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+U64 = Annotated[int, msgspec.Meta(ge=0)]
+"""Sizes, offsets, ids and counts: never negative on the wire, so that no adapter has to guard against it; at most 2^64 - 1."""
+
 # ---------------------------------------------------------------- values
 
 
 class Handle(Message, frozen=True):
     """A buffer handle: slot index and generation, both u32."""
 
-    index: int
-    generation: int
+    index: U32
+    generation: U32
 
 
 class TierSetting(Message, frozen=True):
     """A pool tier: how many buffers it keeps, and whether they count as pre-allocated."""
 
     tier: str
-    pool_size: int
+    pool_size: U32
     preallocate: bool = True
 
 
@@ -126,18 +130,18 @@ class Unsupported(Reply, frozen=True, tag="unsupported"):
 class OpenResources(Request, frozen=True, tag="resources.open"):
     """Start over with a fresh resource manager; what the previous one held is gone."""
 
-    table_capacity: int = 64
+    table_capacity: U32 = 64
     tiers: tuple[TierSetting, ...] = ()
     exhaustion: str = "fallback-alloc"
-    default_budget_bytes: int = 64 * 1024 * 1024
+    default_budget_bytes: U64 = 64 * 1024 * 1024
 
 
 class Allocate(Request, frozen=True, tag="resources.allocate"):
     """Allocate a buffer → `handle`."""
 
     owner: str
-    capacity: int
-    flow: int = 1
+    capacity: U64
+    flow: U64 = 1
 
 
 class Release(Request, frozen=True, tag="resources.release"):
@@ -174,7 +178,7 @@ class Write(Request, frozen=True, tag="resources.write"):
 
     handle: Handle
     caller: str
-    offset: int
+    offset: U64
     data: bytes
 
 
@@ -183,8 +187,8 @@ class Read(Request, frozen=True, tag="resources.read"):
 
     handle: Handle
     reader: str
-    offset: int
-    length: int
+    offset: U64
+    length: U64
 
 
 class SetContentType(Request, frozen=True, tag="resources.set-content-type"):
@@ -221,14 +225,14 @@ class ForceReclaim(Request, frozen=True, tag="resources.force-reclaim"):
 class ReleaseFlow(Request, frozen=True, tag="resources.release-flow"):
     """Free all that was allocated under a flow → `flow-released`."""
 
-    flow: int
+    flow: U64
 
 
 class RegisterComponent(Request, frozen=True, tag="resources.register-component"):
     """Give a component a budget in bytes → `done`."""
 
     component: str
-    budget_bytes: int
+    budget_bytes: U64
 
 
 class Budget(Request, frozen=True, tag="resources.budget"):
@@ -246,7 +250,7 @@ class PoolCounters(Request, frozen=True, tag="resources.pool"):
 class CopyCounters(Request, frozen=True, tag="resources.copies"):
     """Ask for a flow's copies → `copies`."""
 
-    flow: int
+    flow: U64
 
 
 class ResourceTransition(Request, frozen=True, tag="resources.transition"):
@@ -265,7 +269,7 @@ class HandleReply(Reply, frozen=True, tag="handle"):
 class CountReply(Reply, frozen=True, tag="count"):
     """A number."""
 
-    count: int
+    count: U64
 
 
 class BytesReply(Reply, frozen=True, tag="bytes"):
@@ -404,11 +408,13 @@ class PoppedReply(Reply, frozen=True, tag="popped"):
 class Answer(Message, frozen=True):
     """What a scripted component answers to one call, and what it does meanwhile.
 
-    `do` is one of: emit (a new element), drop (process/ingest: nothing), end (pull: exhausted), ok, error, trap, ready, pause, pass, reject, route.
+    `do` is one of: emit (a new element), drop (process/ingest: nothing), end (pull: exhausted), ok, error, trap, ready, pause, pass,
+    reject, route.
 
     Attributes:
-        size: emit by a source: payload bytes. The payload starts with `NAME#N ` (stage name, number of the emit, from 0), then dots, cut to `size`
-            but never below the tag. A processor or aggregator that emits copies the payload it was given.
+        size: emit by a source or a flush: payload bytes. The payload starts with `NAME#N ` (stage name, number of the emit, from 0), then
+        dots,
+            cut to `size` but never below the tag. A processor or aggregator that emits during a data call copies the payload it was given.
         count: flush: how many elements to emit.
         claims_sequence: the sequence that the component writes into its metadata; the runtime must overwrite it (ORD-002).
         keeps: mutable buffers of 16 bytes that the component allocates and never gives back.
@@ -430,6 +436,7 @@ class Answer(Message, frozen=True):
 class Script(Message, frozen=True):
     """A component as data: its answers to its data call in order, then `then` for ever; and its answers to the other calls.
 
+    Without `then`, a source ends, a processor emits, a sink is ready, a filter lets pass, a router routes to no port, an aggregator drops.
     A component without `lifecycle` exports neither init nor teardown. `flush` is an aggregator's, `complete` a sink's.
     """
 
@@ -490,7 +497,10 @@ class FlowSettings(Message, frozen=True):
 
 
 class FlowSpec(Message, frozen=True):
-    """A whole flow as data. `max_calls` bounds the run: a subject that reaches it stops the flow as an operator would, and reports `max-calls`."""
+    """A whole flow as data.
+
+    `max_calls` bounds the run: a subject that reaches it stops the flow as an operator would, and reports the reason `max-calls`.
+    """
 
     stages: tuple[StageSpec, ...]
     edges: tuple[EdgeSpec, ...]
@@ -592,8 +602,21 @@ AnyReply = (
 )
 
 
-def facet_of(request: AnyRequest) -> Facet | None:
+REQUESTS: tuple[type[Request], ...] = get_args(AnyRequest)
+REPLIES: tuple[type[Reply], ...] = get_args(AnyReply)
+
+
+def name_of(message: type[Request | Reply]) -> str:
+    """Return the name on the wire of a kind of message ("streams.push")."""
+    return str(message.__struct_config__.tag)
+
+
+def tag_of(message: Request | Reply) -> str:
+    """Return a message's name on the wire."""
+    return name_of(type(message))
+
+
+def facet_of(request: Request) -> Facet | None:
     """Return the facet that a request belongs to; None for the session's own messages."""
-    tag = str(type(request).__struct_config__.tag)
-    facet, dot, _ = tag.partition(".")
+    facet, dot, _ = tag_of(request).partition(".")
     return Facet(facet) if dot else None

@@ -1,7 +1,7 @@
 """The trace vocabulary: what a run consists of, for any runtime (spec/reactor.md 0).
 
-One struct per kind of event; on the wire each is a JSON object with its kind under `e`. `at` is the subject's clock in nanoseconds; it orders
-nothing (the list does) and is only compared with itself.
+One struct per kind of event; on the wire each is a JSON object with its kind under `e`. `at` is the subject's clock in nanoseconds; it
+orders nothing (the list does) and is only compared with itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class StateChanged(Event, frozen=True, kw_only=True, tag="state"):
 class Called(Event, frozen=True, kw_only=True, tag="call"):
     """A component is entered.
 
-    `fn` is the WIT function name. `seq` is the element's sequence for data calls. `tag` is the start of the payload that the component sees, as text.
+    `fn` is the WIT function name. `seq` is the element's sequence for data calls. `tag` is the payload that the component sees, as text,
+    up to its first space.
     """
 
     stage: str
@@ -54,6 +55,7 @@ class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):
     depth: int
     credits: int
     timestamp: int = 0
+    tag: str | None = None
 
 
 class Dequeued(Event, frozen=True, kw_only=True, tag="deq"):
@@ -112,7 +114,7 @@ class ErrorReported(Event, frozen=True, kw_only=True, tag="err"):
 
 
 class Done(Event, frozen=True, kw_only=True, tag="done"):
-    """The flow is over. `live` counts its buffers still alive; `reason` says why it ended; `failure` carries stage and words of a failure."""
+    """The flow is over: `live` counts its buffers still alive, `reason` says why it ended, `failure` is stage and words of a failure."""
 
     state: str
     reason: str

@@ -1,0 +1,174 @@
+"""The in-process door: Python objects with one method per message, and the dispatcher that makes a subject of them.
+
+A Python runtime is put under test by writing one class per facet that it offers. Every method takes the request message and returns the
+reply message. It raises `Refused(kind, message, fields)` for an operation that the runtime refused and `NotOffered(reason)` for one that
+it does not have; a missing method says the same. Any other exception is the subject's crash.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectProtocolError
+from conformance.subjects import protocol as p
+
+
+class ResourcesFacet(Protocol):
+    """A resource manager, seen from its host; see the messages `resources.*`."""
+
+    def open(self, request: p.OpenResources, /) -> p.Done: ...  # noqa: D102 -- each method is its message, documented there; so below
+    def allocate(self, request: p.Allocate, /) -> p.HandleReply: ...  # noqa: D102
+    def release(self, request: p.Release, /) -> p.Done: ...  # noqa: D102
+    def transfer(self, request: p.Transfer, /) -> p.Done: ...  # noqa: D102
+    def borrow(self, request: p.Borrow, /) -> p.Done: ...  # noqa: D102
+    def end_borrow(self, request: p.EndBorrow, /) -> p.Done: ...  # noqa: D102
+    def write(self, request: p.Write, /) -> p.CountReply: ...  # noqa: D102
+    def read(self, request: p.Read, /) -> p.BytesReply: ...  # noqa: D102
+    def set_content_type(self, request: p.SetContentType, /) -> p.Done: ...  # noqa: D102
+    def freeze(self, request: p.Freeze, /) -> p.Done: ...  # noqa: D102
+    def inspect(self, request: p.Inspect, /) -> p.BufferReply: ...  # noqa: D102
+    def live_count(self, request: p.LiveCount, /) -> p.CountReply: ...  # noqa: D102
+    def force_reclaim(self, request: p.ForceReclaim, /) -> p.ReclaimedReply: ...  # noqa: D102
+    def release_flow(self, request: p.ReleaseFlow, /) -> p.FlowReleasedReply: ...  # noqa: D102
+    def register_component(self, request: p.RegisterComponent, /) -> p.Done: ...  # noqa: D102
+    def budget(self, request: p.Budget, /) -> p.BudgetReply: ...  # noqa: D102
+    def pool(self, request: p.PoolCounters, /) -> p.PoolReply: ...  # noqa: D102
+    def copies(self, request: p.CopyCounters, /) -> p.CopiesReply: ...  # noqa: D102
+    def transition(self, request: p.ResourceTransition, /) -> p.Done: ...  # noqa: D102
+
+
+class StreamsFacet(Protocol):
+    """One stream of numbers; see the messages `streams.*`."""
+
+    def open(self, request: p.OpenStream, /) -> p.StreamReply: ...  # noqa: D102
+    def push(self, request: p.PushValue, /) -> p.PushedReply: ...  # noqa: D102
+    def pop(self, request: p.PopValue, /) -> p.PoppedReply: ...  # noqa: D102
+    def complete(self, request: p.CompleteStream, /) -> p.StreamReply: ...  # noqa: D102
+    def inspect(self, request: p.InspectStream, /) -> p.StreamReply: ...  # noqa: D102
+
+
+class FlowsFacet(Protocol):
+    """Whole flows of scripted components on a virtual clock; see the messages `flows.*`."""
+
+    def run(self, request: p.RunFlow, /) -> p.FlowRunReply: ...  # noqa: D102
+    def transition(self, request: p.FlowTransition, /) -> p.Done: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSubject:
+    """A runtime as a bundle of facet objects; a facet that is None is not claimed.
+
+    Attributes:
+        name, version: shown in every report.
+        capabilities: optional abilities by facet ("consumer_first").
+        unsupported: facets or operations that the subject leaves out, each with the reason.
+        refusal: translates an exception of the runtime into a refusal; None says that it was none, and so a crash.
+    """
+
+    name: str
+    version: str
+    resources: ResourcesFacet | None = None
+    streams: StreamsFacet | None = None
+    flows: FlowsFacet | None = None
+    capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)
+
+    def declaration(self) -> p.Declaration:
+        """Return what the subject says of itself."""
+        facets = tuple(
+            p.FacetClaim(facet, version, tuple(self.capabilities.get(facet, ())))
+            for facet, version in p.FACET_VERSIONS.items()
+            if getattr(self, facet) is not None
+        )
+        return p.Declaration(self.name, self.version, p.PROTOCOL, facets, language="python", unsupported=dict(self.unsupported))
+
+
+Handler = Callable[[Any], p.AnyReply]
+
+
+class InProcess:
+    """The exchange of a Python subject: one dictionary lookup and one method call per message."""
+
+    def __init__(self, subject: PythonSubject) -> None:
+        self._refusal = subject.refusal
+        self._handlers: dict[type[p.Request], Handler] = {
+            p.Hello: lambda _: subject.declaration(),
+            p.Bye: lambda _: p.Done(),
+        }
+        for request in p.REQUESTS:
+            facet, _, operation = p.name_of(request).partition(".")
+            if operation:
+                self._handlers[request] = _handler(getattr(subject, facet), facet, operation)
+
+    def exchange(self, request: p.AnyRequest, /) -> p.AnyReply:
+        """Call the facet's method.
+
+        Raises:
+            SubjectCrashedError: the method raised something that is not an answer.
+        """
+        try:
+            return self._handlers[type(request)](request)
+        except Refused as refusal:
+            return p.Fault(refusal.kind, refusal.message, dict(refusal.fields))
+        except NotOffered as missing:
+            return p.Unsupported(missing.reason)
+        except Exception as error:
+            translated = self._refusal(error)
+            if translated is not None:
+                return p.Fault(translated.kind, translated.message, dict(translated.fields))
+            raise SubjectCrashedError(
+                f"{p.tag_of(request)} raised {type(error).__name__}: {error}",
+                detail=traceback.format_exc(limit=-12),
+            ) from error
+
+    def close(self) -> None:
+        """Do nothing: the objects go with their last reference."""
+
+
+def _handler(facet_object: object, facet: str, operation: str) -> Handler:
+    if facet_object is None:
+        return _missing(f"the subject has no facet {facet}")
+    method = getattr(facet_object, operation.replace("-", "_"), None)
+    return method if method is not None else _missing(f"the subject's facet {facet} has no operation {operation}")
+
+
+def _missing(reason: str) -> Handler:
+    reply = p.Unsupported(reason)
+    return lambda _: reply
+
+
+class Checked:
+    """An exchange whose replies are held to the wire's types, for subjects that could return anything.
+
+    Without it, a Python subject might answer `count="three"` and pass in process what it fails over stdio.
+    """
+
+    def __init__(self, inner: InProcess) -> None:
+        self._inner = inner
+        self._encoder = msgspec.json.Encoder()
+        self._decoder: msgspec.json.Decoder[p.AnyReply] = msgspec.json.Decoder(p.AnyReply)
+
+    def exchange(self, request: p.AnyRequest, /) -> p.AnyReply:
+        """Ask, and read the reply back through its encoding.
+
+        Raises:
+            SubjectCrashedError: as `InProcess.exchange`.
+            SubjectProtocolError: the reply has a field of the wrong type, or is no reply at all.
+        """
+        reply = self._inner.exchange(request)
+        try:
+            return self._decoder.decode(self._encoder.encode(reply))
+        except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
+            raise SubjectProtocolError(
+                f"{p.tag_of(request)} was answered with {type(reply).__name__}: {error}", detail=repr(reply)[:2000]
+            ) from error
+
+    def close(self) -> None:
+        """Close the inner exchange."""
+        self._inner.close()

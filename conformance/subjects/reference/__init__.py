@@ -1,0 +1,42 @@
+"""The reference runtime as a subject: with the mutants, the only place in the suite that knows `torvyn_ref` (law 1).
+
+`ReferenceParts` names the parts that the subject is made of. A mutant is the reference with one of them replaced by a faulty one.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from conformance.errors import Refused
+from conformance.subjects.inprocess import PythonSubject
+from conformance.subjects.protocol import Facet
+from conformance.subjects.reference.flows import ReferenceFlows
+from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
+from conformance.subjects.reference.resources import ReferenceResources, wire_fields
+from conformance.subjects.reference.streams import ReferenceStreams
+from torvyn_ref.errors import TorvynError
+
+CAPABILITIES = {
+    Facet.RESOURCES: ("exhaustion_error", "state_tables"),
+    Facet.FLOWS: ("consumer_first", "state_tables"),
+}
+"""What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""
+
+
+def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvyn-ref") -> PythonSubject:
+    """Make a subject of the reference runtime, or of a variant of it."""
+    parts = parts or ReferenceParts()
+    return PythonSubject(
+        name=name,
+        version=version("torvyn-conformance"),
+        resources=ReferenceResources(parts),
+        streams=ReferenceStreams(parts),
+        flows=ReferenceFlows(parts),
+        capabilities=CAPABILITIES,
+        refusal=_refusal,
+    )
+
+
+def _refusal(error: Exception) -> Refused | None:
+    """Translate the runtime's refusals into the protocol's; anything else it raises is a crash."""
+    return Refused(error.kind, error.message, wire_fields(error.fields)) if isinstance(error, TorvynError) else None

@@ -1,0 +1,210 @@
+"""Facet flows over `torvyn_ref.flow` and scripted components, on a virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from conformance.errors import Refused, SubjectTimeoutError
+from conformance.subjects import protocol as p
+from conformance.subjects.reference.parts import ReferenceParts
+from conformance.subjects.reference.script import ScriptedComponent
+from conformance.subjects.reference.trace import TraceWriter
+from conformance.traces.events import Done
+from torvyn_ref.calls import FlowContext, Role
+from torvyn_ref.clock import VirtualClock
+from torvyn_ref.engine.protocol import Sandbox
+from torvyn_ref.engine.scripted import ScriptedInstance
+from torvyn_ref.errors import TorvynError, TorvynErrors
+from torvyn_ref.flow import (
+    ConsumerFirst,
+    EdgeDef,
+    ErrorPolicy,
+    ErrorPolicyKind,
+    FlowDriver,
+    FlowReport,
+    FlowSettings,
+    FlowState,
+    ProducerFirst,
+    Reason,
+    Scripted,
+    StageDef,
+    StageSetup,
+    TopologyError,
+)
+from torvyn_ref.flow.simulate import simulate
+from torvyn_ref.ids import FlowId, Owner
+from torvyn_ref.resources import ManagerConfig
+from torvyn_ref.streams import OverflowPolicy, Stream, StreamConfig
+
+MILLISECOND = 1_000_000
+FLOW = FlowId(1)
+STEPS_PER_CALL = 64
+"""A driver that takes more steps than this per allowed call, without a call between, is going round in circles."""
+
+_DONE = p.Done()
+
+
+class ReferenceFlows:
+    """Whole flows behind the messages `flows.*`."""
+
+    def __init__(self, parts: ReferenceParts) -> None:
+        self._parts = parts
+
+    def run(self, request: p.RunFlow) -> p.FlowRunReply:
+        """Run a flow to its end."""
+        spec = request.spec
+        clock = VirtualClock()
+        writer = TraceWriter(clock)
+        observer = self._parts.observe(writer)
+        manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
+        writer.manager = manager
+        topology, settings, policy = self._topology(spec), _settings(spec.settings), _policy(spec.schedule)
+        if any(command.do != "cancel" for command in spec.commands):
+            raise Refused("invalid-config", "the only command is cancel")
+        instances: dict[str, ScriptedInstance] = {}
+        setups: dict[str, StageSetup] = {}
+        for number, stage in enumerate(spec.stages, start=1):
+            owner = Owner(number)
+            component = ScriptedComponent(stage, Role(stage.role), clock)
+            sandbox = Sandbox(owner=owner, flow=FLOW, resources=manager, context=FlowContext(flow_id="1"), clock=clock)
+            instances[stage.name] = ScriptedInstance(component, Role(stage.role), sandbox)
+            setups[stage.name] = StageSetup(owner, has_lifecycle=stage.script.lifecycle)
+        try:
+            driver = self._parts.driver(
+                topology,
+                setups,
+                flow=FLOW,
+                resources=manager,
+                settings=settings,
+                policy=policy,
+                observer=observer,
+                wall_offset_ns=clock.wall_ns() - clock.monotonic_ns(),
+            )
+        except TorvynError as error:
+            raise Refused("invalid-config", error.message, {"kind": error.kind}) from error
+        if self._parts.stream is not Stream:
+            for edge in driver.edges:
+                edge.stream = self._parts.stream(edge.stream.config)
+        shell = _Shell(driver, spec)
+        report = simulate(shell, instances, clock, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
+        return _reply(spec, shell, report, writer, manager.live_count)
+
+    def transition(self, request: p.FlowTransition) -> p.Done:
+        """Accept or refuse a pair of flow states."""
+        try:
+            old, new = FlowState(request.old), FlowState(request.new)
+        except ValueError as error:
+            raise Refused("invalid-state", str(error)) from error
+        self._parts.flow_transition(old, new)
+        return _DONE
+
+    def _topology(self, spec: p.FlowSpec) -> Any:
+        try:
+            stages = [StageDef(stage.name, Role(stage.role)) for stage in spec.stages]
+            edges = [
+                EdgeDef(
+                    edge.source,
+                    edge.target,
+                    edge.port,
+                    config=StreamConfig(edge.capacity, edge.low_watermark_ratio, OverflowPolicy(edge.policy)),
+                )
+                for edge in spec.edges
+            ]
+        except ValueError as error:
+            raise Refused("invalid-config", str(error)) from error
+        try:
+            return self._parts.topology(stages, edges)
+        except (TopologyError, TorvynErrors) as error:
+            kinds = [part.kind for part in error.errors] if isinstance(error, TorvynErrors) else [error.kind]
+            raise Refused("invalid-topology", error.message, {"kinds": kinds}) from error
+
+
+class _Shell:
+    """A driver, watched: it hears the operator's commands, and it is not allowed to go round in circles."""
+
+    def __init__(self, driver: FlowDriver, spec: p.FlowSpec) -> None:
+        self._driver = driver
+        self._commands = sorted(command.after_calls for command in spec.commands)
+        self._max_calls = spec.max_calls
+        self._idle = 0
+        self._idle_most = STEPS_PER_CALL * (spec.max_calls + 1)
+        self.resume = driver.resume
+        self.reached_max_calls = False
+
+    @property
+    def report(self) -> FlowReport | None:
+        """Return the driver's report."""
+        return self._driver.report
+
+    def next(self, now: int) -> Any:
+        """Return the driver's next step.
+
+        Raises:
+            SubjectTimeoutError: there have been too many steps without a call.
+        """
+        self._idle += 1
+        if self._idle > self._idle_most:
+            raise SubjectTimeoutError(f"the flow took {self._idle_most} steps without a call and did not end")
+        return self._driver.next(now)
+
+    def called(self, calls: int) -> None:
+        """Hear how many calls have returned."""
+        self._idle = 0
+        while self._commands and self._commands[0] <= calls:
+            self._commands.pop(0)
+            self._driver.cancel()
+        if calls >= self._max_calls and not self.reached_max_calls:
+            self.reached_max_calls = True
+            self._driver.cancel(Reason.OPERATOR_REQUEST)
+
+
+def _settings(settings: p.FlowSettings) -> FlowSettings:
+    try:
+        kind = ErrorPolicyKind(settings.error_policy)
+    except ValueError as error:
+        raise Refused("invalid-config", str(error)) from error
+    try:
+        return FlowSettings(
+            elements_per_yield=settings.elements_per_yield,
+            quantum_ns=None,
+            error_policy=ErrorPolicy(kind, settings.max_retries, settings.backoff_ms * MILLISECOND),
+            drain_timeout_ns=settings.drain_timeout_ms * MILLISECOND,
+            deadline_ns=None if settings.deadline_ms is None else settings.deadline_ms * MILLISECOND,
+        )
+    except TorvynError as error:
+        raise Refused("invalid-config", error.message, {"kind": error.kind}) from error
+
+
+def _policy(schedule: p.Schedule) -> ConsumerFirst | ProducerFirst | Scripted:
+    match schedule.policy:
+        case "consumer-first":
+            return ConsumerFirst()
+        case "producer-first":
+            return ProducerFirst()
+        case "scripted":
+            return Scripted(schedule.choices)
+        case other:
+            raise Refused("invalid-config", f"{other!r} is no schedule: consumer-first, producer-first, scripted")
+
+
+def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWriter, live: int) -> p.FlowRunReply:
+    trace = writer.events
+    if shell.reached_max_calls and trace and isinstance(trace[-1], Done):
+        trace[-1] = msgspec.structs.replace(trace[-1], reason="max-calls")
+    statistics = {stage.name: stage for stage in report.stages}
+    return p.FlowRunReply(
+        state=str(report.state),
+        trace=tuple(trace),
+        streams=tuple(
+            p.StreamStats(stream.elements, stream.pressure_events, stream.peak_depth, stream.dropped, stream.pressure_ns)
+            for stream in report.streams
+        ),
+        stages={
+            stage.name: p.StageStats(statistics[stage.name].invocations, statistics[stage.name].errors)
+            for stage in spec.stages
+            if stage.name in statistics
+        },
+        live_buffers=live,
+    )

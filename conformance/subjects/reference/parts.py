@@ -1,0 +1,45 @@
+"""What the reference subject is made of, one field per replaceable part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torvyn_ref.events import Observer
+from torvyn_ref.flow import FlowDriver, Topology
+from torvyn_ref.flow.states import FlowState, check_transition
+from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
+from torvyn_ref.resources.states import LEGAL
+from torvyn_ref.streams import Stream, StreamConfig
+
+
+class MakeManager(Protocol):
+    """Makes a resource manager; the class itself does."""
+
+    def __call__(self, config: ManagerConfig | None = None, *, observer: Observer | None = None) -> ResourceManager:
+        """Make one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceParts:
+    """The parts of the reference that a mutant may replace.
+
+    Attributes:
+        manager: makes the resource manager of the facets resources and flows.
+        resource_labels: the legal pairs of resource state labels.
+        stream: makes the stream of the facet streams, and every edge of the facet flows.
+        driver: the flow driver's class, or something that makes one with the same arguments.
+        topology: builds a flow's graph, or refuses it.
+        flow_transition: accepts a pair of flow states, or raises.
+        observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
+    """
+
+    manager: MakeManager = ResourceManager
+    resource_labels: Collection[tuple[ResourceState, ResourceState]] = LEGAL
+    stream: Callable[[StreamConfig], Stream[Any]] = Stream
+    driver: Callable[..., FlowDriver] = FlowDriver
+    topology: Callable[..., Topology] = Topology.build
+    flow_transition: Callable[[FlowState, FlowState], None] = check_transition
+    observe: Callable[[Observer], Observer] = lambda observer: observer

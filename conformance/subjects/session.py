@@ -1,0 +1,286 @@
+"""A session with a subject: the handshake, and a typed client per facet.
+
+A check calls `session.streams.push(3)` and gets a `PushedReply`, or `Refused` when the subject refused. It never sees which door the
+message went through. Whatever is not an answer raises a `SubjectError`, which no check should catch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from conformance.errors import NotOffered, Refused, SubjectError, SubjectProtocolError
+from conformance.subjects import protocol as p
+
+T = TypeVar("T", bound=p.Reply)
+
+TRANSCRIPT_LENGTH = 64
+"""How many messages a session remembers, to show them with a failure."""
+
+
+class Exchange(Protocol):
+    """One door to a subject: a message in, its reply out."""
+
+    def exchange(self, request: p.AnyRequest, /) -> p.AnyReply:
+        """Send one request and return its reply.
+
+        Raises:
+            SubjectError: there is no reply, or it is not one.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the subject and free what it held; idempotent."""
+        ...
+
+
+class Session:
+    """An open conversation with one subject.
+
+    Attributes:
+        declaration: who the subject is and what it offers.
+        failure: the first `SubjectError` since `begin`, kept because what follows a death explains less than the death.
+
+    Raises:
+        SubjectError: the subject does not introduce itself, speaks another version of the protocol, or claims a facet that has no
+        messages yet.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._send = exchange.exchange
+        self._transcript: deque[tuple[p.AnyRequest, p.AnyReply | None]] = deque(maxlen=TRANSCRIPT_LENGTH)
+        self.failure: SubjectError | None = None
+        try:
+            self.declaration = self.ask(p.Hello(), p.Declaration)
+            _check_declaration(self.declaration)
+        except NotOffered as error:
+            exchange.close()
+            raise SubjectProtocolError(f"the subject declined to introduce itself: {error}") from error
+        except Refused as error:
+            exchange.close()
+            raise SubjectProtocolError(f"the subject refused the session: {error}") from error
+        except BaseException:
+            exchange.close()
+            raise
+        self._claims = {claim.facet: frozenset(claim.capabilities) for claim in self.declaration.facets}
+        self.resources = ResourcesClient(self)
+        self.streams = StreamsClient(self)
+        self.flows = FlowsClient(self)
+
+    # ---- what the subject offers
+
+    def offers(self, facet: p.Facet) -> bool:
+        """Tell whether the subject claims a facet."""
+        return facet in self._claims
+
+    def capabilities(self, facet: p.Facet) -> frozenset[str]:
+        """Return the optional capabilities that the subject claims on a facet."""
+        return self._claims.get(facet, frozenset())
+
+    # ---- conversation
+
+    def ask(self, request: p.AnyRequest, expected: type[T]) -> T:
+        """Send one request and return its reply, which must be of the expected type.
+
+        Raises:
+            Refused: the subject refused the operation.
+            NotOffered: the subject does not offer it.
+            SubjectError: the subject died, hung, or answered something else.
+        """
+        try:
+            reply = self._send(request)
+        except SubjectError as error:
+            self._transcript.append((request, None))
+            if self.failure is None:
+                self.failure = error
+            raise
+        self._transcript.append((request, reply))
+        if type(reply) is expected:
+            return reply
+        raise self._other(request, reply, expected)
+
+    def begin(self) -> None:
+        """Forget the transcript and the last failure: a new check starts."""
+        self._transcript.clear()
+        self.failure = None
+
+    def transcript(self) -> list[str]:
+        """Return the last messages, oldest first, one line each."""
+        return [f"{_show(request)} -> {_show(reply) if reply is not None else 'no reply'}" for request, reply in self._transcript]
+
+    def close(self) -> None:
+        """End the session and the subject; idempotent."""
+        self._exchange.close()
+
+    def _other(self, request: p.AnyRequest, reply: p.AnyReply, expected: type[p.Reply]) -> Exception:
+        if isinstance(reply, p.Fault):
+            return Refused(reply.kind, reply.message, reply.fields)
+        operation = p.tag_of(request)
+        if isinstance(reply, p.Unsupported):
+            return NotOffered(reply.reason, operation=operation, declared=self._declined(request, operation))
+        wanted = expected.__struct_config__.tag
+        error = SubjectProtocolError(f"{operation} must be answered with `{wanted}`, the subject answered {_show(reply)}")
+        if self.failure is None:
+            self.failure = error
+        return error
+
+    def _declined(self, request: p.AnyRequest, operation: str) -> bool:
+        facet = p.facet_of(request)
+        return facet not in self._claims or operation in self.declaration.unsupported
+
+
+def _check_declaration(declaration: p.Declaration) -> None:
+    if declaration.protocol != p.PROTOCOL:
+        raise SubjectProtocolError(f"the suite speaks protocol {p.PROTOCOL}, the subject speaks {declaration.protocol}")
+    seen: set[p.Facet] = set()
+    for claim in declaration.facets:
+        if claim.facet in seen:
+            raise SubjectProtocolError(f"the subject claims the facet {claim.facet} twice")
+        seen.add(claim.facet)
+        version = p.FACET_VERSIONS.get(claim.facet)
+        if version is None:
+            raise SubjectProtocolError(
+                f"the subject claims the facet {claim.facet}, which has no messages in protocol {p.PROTOCOL}: nothing could judge it"
+            )
+        if claim.version != version:
+            raise SubjectProtocolError(f"the suite speaks version {version} of the facet {claim.facet}, the subject speaks {claim.version}")
+
+
+def _show(message: p.AnyRequest | p.AnyReply) -> str:
+    text = msgspec.json.encode(message).decode()
+    return text if len(text) <= 400 else f"{text[:400]}... ({len(text)} characters)"
+
+
+class ResourcesClient:
+    """Facet resources: a resource manager seen from its host. Owners are text, sizes are bytes."""
+
+    def __init__(self, session: Session) -> None:
+        self._ask = session.ask
+
+    def open(
+        self,
+        *,
+        table_capacity: int = 64,
+        tiers: tuple[p.TierSetting, ...] = (),
+        exhaustion: str = "fallback-alloc",
+        default_budget_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        """Start over with a fresh manager."""
+        self._ask(p.OpenResources(table_capacity, tiers, exhaustion, default_budget_bytes), p.Done)
+
+    def allocate(self, owner: str, capacity: int, flow: int = 1) -> p.Handle:
+        """Allocate a buffer."""
+        return self._ask(p.Allocate(owner, capacity, flow), p.HandleReply).handle
+
+    def release(self, handle: p.Handle, caller: str) -> None:
+        """Release a buffer."""
+        self._ask(p.Release(handle, caller), p.Done)
+
+    def transfer(self, handle: p.Handle, source: str, target: str) -> None:
+        """Move ownership."""
+        self._ask(p.Transfer(handle, source, target), p.Done)
+
+    def borrow(self, handle: p.Handle, borrower: str) -> None:
+        """Open a borrow."""
+        self._ask(p.Borrow(handle, borrower), p.Done)
+
+    def end_borrow(self, handle: p.Handle, borrower: str) -> None:
+        """End a borrow."""
+        self._ask(p.EndBorrow(handle, borrower), p.Done)
+
+    def write(self, handle: p.Handle, caller: str, offset: int, data: bytes) -> int:
+        """Write bytes at an offset and return the new size."""
+        return self._ask(p.Write(handle, caller, offset, data), p.CountReply).count
+
+    def read(self, handle: p.Handle, reader: str, offset: int, length: int) -> bytes:
+        """Read a range."""
+        return self._ask(p.Read(handle, reader, offset, length), p.BytesReply).data
+
+    def set_content_type(self, handle: p.Handle, caller: str, content_type: str) -> None:
+        """Set the content type."""
+        self._ask(p.SetContentType(handle, caller, content_type), p.Done)
+
+    def freeze(self, handle: p.Handle, caller: str) -> None:
+        """Make a buffer immutable."""
+        self._ask(p.Freeze(handle, caller), p.Done)
+
+    def inspect(self, handle: p.Handle) -> p.BufferReply:
+        """Describe a live buffer."""
+        return self._ask(p.Inspect(handle), p.BufferReply)
+
+    def live_count(self) -> int:
+        """Count live buffers."""
+        return self._ask(p.LiveCount(), p.CountReply).count
+
+    def force_reclaim(self, component: str) -> tuple[p.ReclaimedBuffer, ...]:
+        """Free all that a component owns, and end its borrows."""
+        return self._ask(p.ForceReclaim(component), p.ReclaimedReply).buffers
+
+    def release_flow(self, flow: int) -> p.FlowReleasedReply:
+        """Free all that was allocated under a flow."""
+        return self._ask(p.ReleaseFlow(flow), p.FlowReleasedReply)
+
+    def register_component(self, component: str, budget_bytes: int) -> None:
+        """Give a component a budget."""
+        self._ask(p.RegisterComponent(component, budget_bytes), p.Done)
+
+    def budget(self, component: str) -> p.BudgetReply:
+        """Return a component's use and limit."""
+        return self._ask(p.Budget(component), p.BudgetReply)
+
+    def pool(self, tier: str) -> p.PoolReply:
+        """Return a tier's counters."""
+        return self._ask(p.PoolCounters(tier), p.PoolReply)
+
+    def copies(self, flow: int) -> p.CopiesReply:
+        """Return a flow's copies."""
+        return self._ask(p.CopyCounters(flow), p.CopiesReply)
+
+    def transition(self, old: str, new: str) -> None:
+        """Ask whether one state label may follow another; `Refused("invalid-transition")` when not."""
+        self._ask(p.ResourceTransition(old, new), p.Done)
+
+
+class StreamsClient:
+    """Facet streams: one stream of numbers, pushed and popped by hand."""
+
+    def __init__(self, session: Session) -> None:
+        self._ask = session.ask
+
+    def open(self, capacity: int, low_watermark_ratio: float = 0.5, policy: str = "block-producer") -> p.StreamReply:
+        """Start over with one stream."""
+        return self._ask(p.OpenStream(capacity, low_watermark_ratio, policy), p.StreamReply)
+
+    def push(self, value: int) -> p.PushedReply:
+        """Push a number."""
+        return self._ask(p.PushValue(value), p.PushedReply)
+
+    def pop(self) -> p.PoppedReply:
+        """Take the oldest number."""
+        return self._ask(p.PopValue(), p.PoppedReply)
+
+    def complete(self) -> p.StreamReply:
+        """Say that the producer is done."""
+        return self._ask(p.CompleteStream(), p.StreamReply)
+
+    def inspect(self) -> p.StreamReply:
+        """Describe the stream."""
+        return self._ask(p.InspectStream(), p.StreamReply)
+
+
+class FlowsClient:
+    """Facet flows: whole flows of scripted components, on a virtual clock."""
+
+    def __init__(self, session: Session) -> None:
+        self._ask = session.ask
+
+    def run(self, spec: p.FlowSpec) -> p.FlowRunReply:
+        """Run a flow to its end."""
+        return self._ask(p.RunFlow(spec), p.FlowRunReply)
+
+    def transition(self, old: str, new: str) -> None:
+        """Ask whether one flow state may follow another; `Refused("invalid-transition")` when not."""
+        self._ask(p.FlowTransition(old, new), p.Done)
