@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.security.kinds import Kind, ScopeType
+from torvyn_ref.security.kinds import KINDS, Kind, ScopeType
 from torvyn_ref.security.scopes import NetScope, PathScope, PoolScope, PortRange, Scope, ScopeError
 from torvyn_ref.security.vocabularies import ALIASES, corrections, example
 
@@ -26,7 +26,6 @@ _SCOPE_READER: dict[ScopeType, Callable[[str], Scope]] = {
     ScopeType.NET: NetScope.parse,
     ScopeType.POOL: PoolScope,
 }
-_KINDS = {str(kind): kind for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def _read(text: str) -> Capability:
     if not colon:
         raise _MisreadError("invalid-syntax", "has no ':' (a capability is written domain:action or domain:action:scope)")
     action, scoped, scope = rest.partition(":")
-    kind = _KINDS.get(f"{domain}:{action}")
+    kind = KINDS.get(f"{domain}:{action}")
     if kind is None:
         raise _MisreadError("unknown-capability", "is not a capability")
     if not scoped:

@@ -49,6 +49,10 @@ class Kind(StrEnum):
         return self in HOT_PATH
 
 
+KINDS = {str(kind): kind for kind in Kind}
+"""The kinds by their id, for text that may be none of them."""
+
+
 class ScopeType(StrEnum):
     """The three grammars of scopes, and none."""
 
