@@ -28,7 +28,7 @@ from torvyn_ref.errors import TorvynError
 from torvyn_ref.packaging.artifact import IMAGE_MANIFEST, Artifact, Descriptor, check_manifest_digest, digest_mismatch, parse_manifest
 from torvyn_ref.packaging.errors import refused
 from torvyn_ref.packaging.files import CHUNK
-from torvyn_ref.packaging.reference import OciReference
+from torvyn_ref.packaging.reference import DEFAULT_TAG, OciReference
 
 _MAX_CONTROL_BODY: Final = 1024 * 1024
 """Most bytes of an answer that is not a blob: a token, an error, an upload location."""
@@ -64,7 +64,7 @@ DEFAULT_OPTIONS: Final = RegistryOptions()
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every request the timeouts, retries none, and bounds every body that nobody asked to stream."""
+    """Gives every request the timeouts, retries none, and bounds every body but a streamed success."""
 
     def __init__(self, options: RegistryOptions) -> None:
         self._options = options
@@ -73,7 +73,7 @@ class _Adapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, stream: bool = False, **options: Any) -> requests.Response:  # type: ignore[override]  # noqa: FBT001, FBT002 - requests' own signature, its rest in **options
         options["timeout"] = (self._options.connect_timeout, self._options.read_timeout)
         response = super().send(request, stream=True, **options)
-        if not stream or response.is_redirect:
+        if not stream or response.is_redirect or not response.ok:
             body = b"".join(_bounded(response, _MAX_CONTROL_BODY, self._options.total_timeout))
             # requests reads a body nobody streams to its end, whatever its length: hand it the bounded one as already read.
             response._content = body  # noqa: SLF001 - requests has no public way to set a body
@@ -214,8 +214,8 @@ class RegistrySource:
         self._transport.session.close()
 
     def exists(self) -> str | None:
-        """Return the digest the tag or digest names now, or None when there is no such manifest."""
-        url = f"{self._base}/manifests/{self._reference.pinned}"
+        """Return the digest the tag names now (without a tag, whether the digest is there), or None when there is no such manifest."""
+        url = f"{self._base}/manifests/{self._reference.tag or self._reference.pinned}"
         try:
             with self._answer("HEAD", url, headers={"Accept": IMAGE_MANIFEST}) as response:
                 return str(response.headers.get("Docker-Content-Digest", ""))
@@ -230,14 +230,16 @@ class RegistrySource:
         Raises:
             TorvynError: tag-exists when the tag names another artifact and `force` is not set; otherwise as `manifest`.
         """
+        check_manifest_digest(artifact.manifest, self._reference.digest, where=self.where)
+        name = self._reference.tag or self._reference.digest or DEFAULT_TAG
         present = self.exists()
         if present is not None and present != artifact.digest and not force:
             raise refused("tag-exists", f"the tag names {present}", where=self.where, hint="use another tag, or force")
         for descriptor in parse_manifest(artifact.manifest, where=self.where).descriptors:
             with self._uploading(artifact.blobs[descriptor.digest]) as path:
                 layer = {"digest": descriptor.digest, "size": descriptor.size}
-                self._checked(partial(self._transport.upload_blob, path, self._container(), layer)).close()
-        url = f"{self._base}/manifests/{self._reference.tag or artifact.digest}"
+                self._checked(partial(self._transport.upload_blob, path, self._container(), layer))
+        url = f"{self._base}/manifests/{name}"
         with self._answer("PUT", url, data=artifact.manifest, headers={"Content-Type": IMAGE_MANIFEST}) as response:
             claimed = response.headers.get("Docker-Content-Digest", artifact.digest)
         if claimed != artifact.digest:
