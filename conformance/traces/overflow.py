@@ -1,0 +1,116 @@
+"""Monitors of what happens to elements that do not fit, and of what a source is told (POLICY)."""
+
+from __future__ import annotations
+
+from conformance.traces import events as e
+from conformance.traces.monitors import Monitor
+from conformance.traces.pressure import calls_producer
+
+
+class BlockLosesNothing(Monitor):
+    """Block never loses an element: the producer is not called from `on` to `off`, and nothing is evicted or refused."""
+
+    rule = "POLICY-001"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge drops on lossless streams, and calls of their producers."""
+        view = self.view
+        if isinstance(event, e.Dropped) and view.streams[event.stream].blocks:
+            message = f"stream {event.stream} blocks and lost an element: {event.reason}"
+            self.expect(event.reason == "discarded", message, expected="no loss", found=event.reason)
+        if calls_producer(event) and isinstance(event, e.Called):
+            for i in view.topology.stages[event.stage].outputs:
+                if view.streams[i].blocks:
+                    self.expect(not view.streams[i].active, f"{event.stage} was called while stream {i} was under pressure")
+
+    def finish(self) -> None:
+        """Judge that what was due arrived."""
+        view = self.view
+        if view.state != "Completed" or view.failing:
+            return
+        for i, stream in enumerate(view.streams):
+            if stream.blocks:
+                message = f"stream {i} blocks, and not all that was produced was taken from it"
+                self.expect(stream.dequeued == view.expected[i], message, expected=view.expected[i], found=stream.dequeued)
+
+
+class LossIsReportedAndReleased(Monitor):
+    """Every element lost is reported, and its buffer is released at once, not at the flow's end."""
+
+    rule = "POLICY-005"
+
+    def prepare(self) -> None:
+        """Nothing is lost yet."""
+        self.lost = False
+        self.quiet = not any(
+            answer.keeps
+            for script in self.view.topology.scripts.values()
+            for answer in (*script.answers, script.flush, *([script.then] if script.then else []))
+        ) and not any(shape.role == "aggregator" for shape in self.view.topology.stages.values())
+
+    def on(self, event: e.AnyEvent) -> None:
+        """After a loss: no more buffers are alive than elements are on their way."""
+        view = self.view
+        if isinstance(event, e.Dropped):
+            self.lost = True
+        if not self.lost or not self.quiet or not isinstance(event, e.Called):
+            return
+        queued = sum(len(stream.queue) for stream in view.streams)
+        held = sum(len(stage.taken) for stage in view.stages.values())
+        tried_again = sum(stage.failed for stage in view.stages.values())
+        most = queued + held + tried_again
+        message = "more buffers are alive than elements are on their way: a lost one was not released"
+        self.expect(len(view.live) <= most, message, expected=f"<= {most}", found=len(view.live))
+
+    def finish(self) -> None:
+        """Judge that every loss was reported: what was due and did not arrive was dropped."""
+        view = self.view
+        for i, stream in enumerate(view.streams):
+            if stream.lost + stream.refused == 0 and (view.failing or view.cancel_due or stream.blocks):
+                continue
+            missing = view.expected[i] - stream.dequeued
+            dropped = stream.lost + stream.refused
+            self.expect(dropped == missing, f"losses reported on stream {i}", expected=missing, found=dropped)
+
+
+class EveryElementAccountedFor(Monitor):
+    """What entered a stream has left it: taken, evicted or discarded; and the summary counts the same."""
+
+    rule = "POLICY-008"
+
+    def finish(self) -> None:
+        """Judge the balance of each stream at the end."""
+        for i, stream in enumerate(self.view.streams):
+            out = stream.dequeued + stream.lost
+            message = f"elements that entered stream {i} and left it"
+            self.expect(stream.enqueued == out, message, expected=stream.enqueued, found=out)
+            if self.reply is not None:
+                found = self.reply.streams[i].elements
+                self.expect(found == stream.enqueued, f"elements of stream {i}", expected=stream.enqueued, found=found)
+
+
+class NoticesAlternate(Monitor):
+    """A source is told to pause once, then to go on once, and never in the middle of a call."""
+
+    rule = "POLICY-013"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each notice."""
+        if not isinstance(event, e.Notified):
+            return
+        told = self.view.stages[event.stage].told_to_pause
+        pause = event.signal == "pause"
+        self.expect(pause != told, f"{event.stage} was told to {event.signal} twice in a row")
+        self.expect(self.view.running is None, f"{event.stage} was told in the middle of a call of {self.view.running}")
+
+
+class NoPullWhileToldToPause(Monitor):
+    """A source that was told to pause is not pulled before it is told to go on."""
+
+    rule = "POLICY-014"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each pull of a source that has been told anything."""
+        if isinstance(event, e.Called) and event.fn == "pull":
+            told = self.view.stages[event.stage].told_to_pause
+            self.expect(not told, f"{event.stage} was pulled after it had been told to pause")

@@ -1,0 +1,87 @@
+"""Monitors of who runs when (SCHED)."""
+
+from __future__ import annotations
+
+from conformance.traces import events as e
+from conformance.traces.monitors import Monitor
+from conformance.traces.view import DATA_FUNCTIONS
+
+
+class OneAtATime(Monitor):
+    """At most one invocation of a flow runs at a time; calls neither overlap nor nest."""
+
+    rule = "SCHED-001"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each call and each return."""
+        running = self.view.running
+        if isinstance(event, e.Called):
+            self.expect(running is None, f"{event.stage} was called while {running} was running")
+        if isinstance(event, e.Returned):
+            self.expect(running == event.stage, "a return without its call", expected=running, found=event.stage)
+
+
+class ConsumersFirst(Monitor):
+    """Under the default schedule a stage runs only when nothing downstream of it can; a source only when no other stage can."""
+
+    rule = "SCHED-002"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each data call of a running flow."""
+        view = self.view
+        if not isinstance(event, e.Called) or event.fn not in DATA_FUNCTIONS or view.state != "Running":
+            return
+        if view.spec.schedule.policy != "consumer-first":
+            return
+        later = view.topology.stages if event.fn == "pull" else view.topology.downstream(event.stage)
+        ready = sorted(name for name in later if view.surely_ready(name))
+        self.expect(not ready, f"{event.stage} was called although {', '.join(ready)} could run")
+
+
+class ReadyOnly(Monitor):
+    """A stage is called only when every output can take an element, and a stage with inputs only with an element."""
+
+    rule = "SCHED-003"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each data call."""
+        view = self.view
+        if not isinstance(event, e.Called) or event.fn not in DATA_FUNCTIONS:
+            return
+        blocked = [i for i in view.topology.stages[event.stage].outputs if not view.streams[i].producible]
+        self.expect(not blocked, f"{event.stage} was called while streams {blocked} could take nothing")
+        if event.fn != "pull":
+            stage = view.stages[event.stage]
+            self.expect(stage.taken or stage.failed, f"{event.stage} was called without an element")
+
+
+class ShortQueues(Monitor):
+    """Under the default schedule, with no consumer held back, no queue is ever deeper than one."""
+
+    rule = "SCHED-004"
+
+    def prepare(self) -> None:
+        """Find out whether the flow is one of those."""
+        scripts = self.view.topology.scripts
+        self.applies = self.view.spec.schedule.policy == "consumer-first" and not any(
+            answer.do in {"pause", "error", "trap"} or script.flush.count > 1
+            for script in scripts.values()
+            for answer in (*script.answers, *([script.then] if script.then else []))
+        )
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each enqueue."""
+        if self.applies and isinstance(event, e.Enqueued):
+            self.expect(event.depth <= 1, f"stream {event.stream} is {event.depth} deep", expected=1, found=event.depth)
+
+
+class YieldsInTime(Monitor):
+    """A flow gives way after the configured number of stage executions, exactly, when no time quantum is set."""
+
+    rule = "SCHED-006"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each yield."""
+        if isinstance(event, e.Yielded):
+            batch = self.view.spec.settings.elements_per_yield
+            self.expect(event.n == batch, "the flow yielded at another time", expected=batch, found=event.n)

@@ -1,0 +1,218 @@
+"""What a trace has shown so far: the ground that monitors stand on.
+
+The view takes in one event after another and believes what the events say: depths, credits, pressure, who runs. It judges nothing. A
+monitor is asked about an event before the view has taken it in, so `view` is always the situation in which the event happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from conformance.models.flow import TERMINAL, Topology
+from conformance.subjects.protocol import FlowSpec
+from conformance.traces import events as e
+
+DATA_FUNCTIONS = frozenset({"pull", "process", "push", "evaluate", "route", "ingest"})
+
+LOST_IN_QUEUE = frozenset({"evicted-oldest", "discarded"})
+"""The reasons for which an element that was queued is lost; the others are refused before they get in."""
+
+
+@dataclass(slots=True)
+class StreamSeen:
+    """One stream, as its events tell."""
+
+    capacity: int
+    low: int
+    blocks: bool
+    credits: int
+    depth: int = 0
+    active: bool = False
+    queue: deque[int] = field(default_factory=deque)
+    enqueued: int = 0
+    dequeued: int = 0
+    lost: int = 0
+    refused: int = 0
+
+    @property
+    def producible(self) -> bool:
+        """Tell whether the producer may be called for this stream (CREDIT-005, CREDIT-006, POLICY-007)."""
+        return not self.blocks or (self.credits > 0 and not self.active)
+
+
+@dataclass(slots=True)
+class StageSeen:
+    """One stage, as its events tell.
+
+    Attributes:
+        taken: the elements it has taken from its inputs and not been called for yet, as (stream, sequence).
+        fn, seq: its last call.
+        outcome: what its last call returned; None while it runs.
+        exhausted: a source that has answered `end`.
+        paused: a sink that has answered `pause`, and not `ready` since.
+        failed: its last call failed.
+        told_to_pause: a source that was notified of pressure, and not of its end.
+    """
+
+    taken: deque[tuple[int, int]] = field(default_factory=deque)
+    fn: str | None = None
+    seq: int | None = None
+    outcome: str | None = None
+    ports: tuple[str, ...] | None = None
+    calls: int = 0
+    exhausted: bool = False
+    paused: bool = False
+    failed: bool = False
+    told_to_pause: bool = False
+
+
+class View:
+    """A flow, as its trace tells."""
+
+    def __init__(self, spec: FlowSpec) -> None:
+        self.spec = spec
+        self.topology = Topology(spec)
+        self.streams = [
+            StreamSeen(edge.capacity, int(edge.capacity * edge.low_watermark_ratio), self.topology.blocks(i), edge.capacity)
+            for i, edge in enumerate(spec.edges)
+        ]
+        self.stages = {stage.name: StageSeen() for stage in spec.stages}
+        self.state = "Created"
+        self.running: str | None = None
+        self.returned = 0
+        self.live: set[str] = set()
+        self.expected = [0] * len(spec.edges)  # deliveries due on each stream, from what the components returned
+        self.emitted = 0  # elements that components have made
+        self.fatal = False  # a failure that must end the flow has been seen (FLOW-005, ERR-001, ERR-002)
+        self.failing = False  # a component or a full queue has failed in some way
+
+    def advance(self, event: e.AnyEvent) -> None:
+        """Take one event in."""
+        match event:
+            case e.StateChanged():
+                self.state = event.new
+            case e.Called():
+                self._called(event)
+            case e.Returned():
+                self._returned(event)
+            case e.Enqueued():
+                stream = self.streams[event.stream]
+                stream.queue.append(event.seq)
+                stream.depth, stream.credits = event.depth, event.credits
+                stream.enqueued += 1
+            case e.Dequeued():
+                stream = self.streams[event.stream]
+                if event.seq in stream.queue:
+                    stream.queue.remove(event.seq)
+                stream.depth, stream.credits = event.depth, event.credits
+                stream.dequeued += 1
+                self.stages[self.topology.edges[event.stream].target].taken.append((event.stream, event.seq))
+            case e.PressureChanged():
+                self.streams[event.stream].active = event.on
+            case e.Dropped():
+                self._dropped(event)
+            case e.BufferEvent():
+                (self.live.add if event.op == "alloc" else self.live.discard)(event.buffer)
+            case e.Notified():
+                self.stages[event.stage].told_to_pause = event.signal == "pause"
+            case _:
+                pass
+
+    def _called(self, event: e.Called) -> None:
+        stage = self.stages[event.stage]
+        self.running = event.stage
+        stage.fn, stage.seq, stage.outcome, stage.ports = event.fn, event.seq, None, None
+        stage.calls += 1
+        if event.fn in DATA_FUNCTIONS and stage.taken and stage.taken[0][1] == event.seq:
+            stage.taken.popleft()
+
+    def _returned(self, event: e.Returned) -> None:
+        stage = self.stages[event.stage]
+        self.running = None
+        self.returned += 1
+        stage.outcome = event.outcome
+        stage.ports = None if event.ports is None else tuple(event.ports)
+        stage.failed = event.outcome in {"error", "trap"}
+        if event.fn == "pull" and event.outcome == "end":
+            stage.exhausted = True
+        if event.fn == "push" and event.outcome in {"ready", "pause"}:
+            stage.paused = event.outcome == "pause"
+        self._made(event)
+        if stage.failed and event.fn not in {"teardown", "notify-backpressure"}:
+            self.failing = True
+            self.fatal |= event.outcome == "trap" or event.kind == "fatal" or self.spec.settings.error_policy == "fail-fast"
+
+    def _made(self, event: e.Returned) -> None:
+        """Take note of the elements that a component's answer makes due on its outputs."""
+        count = 1
+        outputs = self.topology.stages[event.stage].outputs
+        if event.fn == "flush":
+            count = self.topology.scripts[event.stage].flush.count if event.outcome == "emit" else 0
+        elif event.outcome == "route":
+            ports = {self.topology.edges[i].port for i in outputs}
+            wanted = event.ports or []
+            outputs = self.topology.on_port(event.stage, wanted if ports.issuperset(wanted) else ())
+        elif event.outcome not in {"emit", "pass"}:
+            return
+        for stream in outputs:
+            self.expected[stream] += count
+        if event.outcome == "emit":
+            self.emitted += count
+
+    def _dropped(self, event: e.Dropped) -> None:
+        stream = self.streams[event.stream]
+        if event.reason in LOST_IN_QUEUE and event.seq in stream.queue:
+            stream.queue.remove(event.seq)
+            stream.lost += 1
+            stream.depth -= 1
+            stream.credits += 1
+        else:
+            stream.refused += 1
+        if event.reason == "queue-full":
+            self.failing = True
+            self.fatal |= self.spec.settings.error_policy == "fail-fast"
+
+    # ---- what follows from it
+
+    @property
+    def over(self) -> bool:
+        """Tell whether the flow has reached a terminal state."""
+        return self.state in TERMINAL
+
+    def surely_ready(self, name: str) -> bool:
+        """Tell whether a stage other than a source could certainly be called now (SCHED-003).
+
+        Where the rules leave it open (a paused sink anywhere below, a stage that has failed before), the answer is no.
+        """
+        shape, seen = self.topology.stages[name], self.stages[name]
+        if seen.failed or seen.paused or seen.taken or shape.role == "source":
+            return False
+        if not any(self.streams[i].queue for i in shape.inputs):
+            return False
+        return all(self.streams[i].producible and not self.stages[self.topology.edges[i].target].paused for i in shape.outputs)
+
+    def producer_of(self, stream: int) -> str:
+        """Return the stage that feeds a stream."""
+        return self.topology.edges[stream].source
+
+    def consumer_of(self, stream: int) -> str:
+        """Return the stage that a stream feeds."""
+        return self.topology.edges[stream].target
+
+    @property
+    def ended_by_sources(self) -> bool:
+        """Tell whether every source is exhausted and nothing is queued."""
+        return all(self.stages[name].exhausted for name, shape in self.topology.stages.items() if shape.role == "source") and not any(
+            stream.queue for stream in self.streams
+        )
+
+    def cancelled_after(self) -> int | None:
+        """Return after how many returned calls an operator cancels; None when nobody does."""
+        return min((command.after_calls for command in self.spec.commands if command.do == "cancel"), default=None)
+
+    @property
+    def cancel_due(self) -> bool:
+        """Tell whether the operator has cancelled by now, or the suite's own bound on calls was reached."""
+        after = self.cancelled_after()
+        return self.returned >= self.spec.max_calls or (after is not None and self.returned >= after)
