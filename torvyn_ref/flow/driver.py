@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
 from torvyn_ref.errors import TorvynError
@@ -26,6 +27,7 @@ from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST, U64_MAX, FlowId, Owner
 from torvyn_ref.resources import ResourceError, ResourceManager
 from torvyn_ref.streams import Pressure, Push, Verdict
+from torvyn_ref.streams.policy import ENQUEUED
 
 MILLISECOND = 1_000_000
 HARD_CEILING = 256
@@ -137,7 +139,7 @@ class FlowDriver:
         self.flow = flow
         self.settings = settings or FlowSettings()
         self.report: FlowReport | None = None
-        self._topology = topology
+        self.topology = topology
         self._setups = setups
         self._resources = resources
         self._observer = observer
@@ -187,6 +189,7 @@ class FlowDriver:
             edge.source.outputs.append(edge)
             edge.source.ports.setdefault(edge.port, []).append(edge)
             edge.target.inputs.append(edge)
+            edge.target.queues.append(edge.stream.items)
             edge.target.open_inputs += 1
 
     # ---------------------------------------------------------------- what the shell calls
@@ -195,6 +198,11 @@ class FlowDriver:
     def state(self) -> FlowState:
         """Return the flow's state."""
         return self._lifecycle.state
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Return how many elements have entered, and how many sinks have accepted, so far."""
+        return self._elements_in, self._delivered
 
     def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
         """Ask the flow to end; idempotent, safe from any thread, observed before the next call (CANCEL-001, CANCEL-014)."""
@@ -251,9 +259,8 @@ class FlowDriver:
         element, self._element = self._element, None
         if element is not None:
             self._resources.end_borrow(element.handle, stage.owner)
-        if answer.__class__ is Failure:
-            assert isinstance(answer, Failure)
-            self._failed(stage, call, element, answer)
+        if answer.__class__ is Failure:  # cheaper than isinstance, and nothing inherits from an answer
+            self._failed(stage, call, element, cast("Failure", answer))
         elif call is stage.work:
             self._worked(stage, element, answer)
         elif call is Call.FLUSH:
@@ -393,28 +400,24 @@ class FlowDriver:
                 stage.flush_due = False
                 stage.flushed = True
                 return self._invoke(stage, Call.FLUSH, None)
-            element = self._take(stage.inputs[0] if len(stage.inputs) == 1 else stage.take_input(), now)
+            edge = stage.take_input()
+            element, change = edge.stream.pop(now)
+            if self._observer is not None:
+                self._observer.dequeued(now, edge.index, element, edge.stream.depth, edge.stream.credit.available)
+            if change is not None:
+                self._pressure_changed(edge, change)
         else:
             stage.retry = None
         self._resources.borrow(element.handle, stage.owner)
         self._element = element
         return self._invoke(stage, stage.work, element)
 
-    def _take(self, edge: Edge, now: int) -> Element:
-        stream = edge.stream
-        element, change = stream.pop(now)
-        if self._observer is not None:
-            self._observer.dequeued(now, edge.index, element, stream.depth, stream.credit.available)
-        if change is not None:
-            self._pressure_changed(edge, change)
-        return element
-
     # ---------------------------------------------------------------- answers
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
         stage.attempts = stage.failures_in_a_row = 0
-        if isinstance(answer, Output):
-            self._emit(stage, element, answer)
+        if answer.__class__ is Output:
+            self._emit(stage, element, cast("Output", answer))
         elif element is None:  # a source answered none: exhausted for good (FLOW-010)
             self._close(stage)
             return
@@ -423,7 +426,10 @@ class FlowDriver:
         elif stage.role is Role.SINK:
             self._delivered += 1
             for edge in stage.inputs:
-                edge.hold(self._now) if answer is Signal.PAUSE else edge.resume()
+                if answer is Signal.PAUSE:
+                    edge.hold(self._now)
+                elif edge.held:
+                    edge.resume()
         elif isinstance(answer, list):
             self._route(stage, element, [str(port) for port in answer])
             return
@@ -446,8 +452,7 @@ class FlowDriver:
             timestamp = element.timestamp_ns
         sequence = self._sequence
         self._sequence = sequence + 1
-        created = Element(sequence, timestamp, output.content_type, output.handle)
-        self._send(stage, created, stage.outputs)
+        self._push(stage, Element(sequence, timestamp, output.content_type, output.handle, len(stage.outputs)), stage.outputs)
         if self._elements_in == self.settings.limit and element is None:
             for source in self.stages:
                 if source.is_source:
@@ -500,8 +505,7 @@ class FlowDriver:
                 self._lose(edge, element, "discarded")
                 continue
             outcome, change = stream.push(element, now)
-            verdict = outcome.verdict
-            if verdict is not Verdict.ENQUEUED and not self._overflowed(stage, edge, element, outcome):
+            if outcome is not ENQUEUED and not self._overflowed(stage, edge, element, outcome):
                 continue
             if observer is not None:
                 observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
@@ -515,7 +519,7 @@ class FlowDriver:
             return True
         self._lose(edge, element, outcome.verdict)
         if outcome.verdict is Verdict.QUEUE_FULL:
-            failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self._topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
+            failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self.topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
             self._failed(stage, stage.invoke.call, None, failure)
         return False
 
@@ -678,7 +682,7 @@ class FlowDriver:
             return Wait(min(times))
         if any(stage.gated for stage in self.stages if not stage.done):
             return Wait(None)
-        waiting = [str(self._topology.edges[edge.index]) for edge in self.edges if edge.stream.items]
+        waiting = [str(self.topology.edges[edge.index]) for edge in self.edges if edge.stream.items]
         stuck = next(stage for stage in self.stages if not stage.done)
         message = f"no stage can ever run again; elements wait on {', '.join(waiting) or 'no stream'}"
         self._failure = StageFailure(stuck.name, stuck.work, Failure(ErrorKind.INTERNAL, message, Cause.ENGINE))

@@ -95,6 +95,7 @@ class Stage:
         "pending",
         "poisoned",
         "ports",
+        "queues",
         "retry",
         "role",
         "work",
@@ -111,6 +112,7 @@ class Stage:
         self.work = DATA_CALL[role]
         self.invoke = Invoke(self)
         self.inputs: list[Edge] = []
+        self.queues: list[deque[Element]] = []  # of `inputs`, in their order: the first thing that anybody asks about a stage
         self.outputs: list[Edge] = []
         self.ports: dict[str, list[Edge]] = {}
         self.open_inputs = 0
@@ -128,16 +130,14 @@ class Stage:
 
     def is_ready(self, now: int) -> bool:
         """Tell whether the stage may be called now: it has work, a place for the result, and nothing to wait for."""
-        if self.done or self.gated or now < self.not_before:
+        if self.done or self.gated or self.pending or now < self.not_before:
             return False
         if not self.is_source and self.retry is None and not self.flush_due:
-            for edge in self.inputs:
-                if edge.stream.items:
+            for queue in self.queues:
+                if queue:
                     break
             else:
                 return False
-        if self.pending:
-            return False
         for edge in self.outputs:  # a loop, not all(): this is asked several times per element
             if not edge.stream.may_produce or (edge.held and not edge.may_probe(now)):
                 return False

@@ -1,0 +1,57 @@
+# Two commands do everything on a fresh machine: `make conformance` and `make test`. Each sets up .venv first, when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= auto
+
+.PHONY: setup conformance test lint types imports bench deep corpus docs clean help
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(STAMP)  ## Create .venv and install both packages with the development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (once; versions from constraints.txt) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+conformance: setup  ## Judge the embedded reference runtime: fails only on a failed rule or a harness error
+	@mkdir -p reports
+	@$(BIN)/torvyn-conformance run --subject reference --output reports/reference.json; \
+	code=$$?; \
+	if [ $$code -eq 2 ]; then echo "(exit 2, indeterminate: not every MUST rule has a check yet; this is not a failure)"; exit 0; fi; \
+	exit $$code
+
+test: setup lint  ## Lint, type-check, test
+	@$(BIN)/python -m pytest -n $(JOBS) --quiet
+
+lint: setup types imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+types: setup
+	@$(BIN)/mypy
+	@$(BIN)/pyright --warnings
+
+imports: setup
+	@$(BIN)/lint-imports --no-logo > .import-linter.out 2>&1 || { cat .import-linter.out; rm -f .import-linter.out; exit 1; }
+	@rm -f .import-linter.out
+
+bench: setup  ## Measure: CPU time per element and per operation
+	@$(BIN)/python -m benchmarks
+
+deep: setup  ## The long profiles: every check with many more examples, every test
+	@$(BIN)/torvyn-conformance run --subject reference --profile-run deep --output reports/reference-deep.json; test $$? -le 2
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --quiet
+
+corpus: setup  ## Rebuild corpus/components from their templates
+	@$(BIN)/python corpus/components/build.py
+
+docs: setup  ## Regenerate the generated pages
+	@$(BIN)/python -m conformance.rulebook ledger
+
+clean:  ## Remove what make built
+	rm -rf $(VENV) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,7 @@
+"""The shell around the flow driver: one anyio task per flow, cooperative, cancellable, leaving nothing behind (ADR-003, ADR-004)."""
+
+from torvyn_ref.reactor.coordinator import FlowHandle as FlowHandle
+from torvyn_ref.reactor.coordinator import Reactor as Reactor
+from torvyn_ref.reactor.coordinator import ShutdownReport as ShutdownReport
+from torvyn_ref.reactor.feed import Feed as Feed
+from torvyn_ref.reactor.feed import Gate as Gate

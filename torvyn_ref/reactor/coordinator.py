@@ -1,0 +1,196 @@
+"""One task per flow: ask the driver, make the call, give way where the driver says so (ADR-003, SCHED-001, SCHED-006).
+
+The reactor runs on asyncio and on trio. Whatever ends a flow's task (completion, its cancellation, a defect of the host), its instances
+are closed and its buffers released before the task is gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from torvyn_ref.clock import Clock, SystemClock
+from torvyn_ref.engine.protocol import Instance
+from torvyn_ref.errors import TorvynError
+from torvyn_ref.flow import DONE, FlowDriver, FlowReport, FlowState, Invoke, Reason, Wait
+from torvyn_ref.ids import FlowId
+from torvyn_ref.resources import ResourceManager
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownReport:
+    """How a shutdown went: every flow counts once (CANCEL-016)."""
+
+    completed: int
+    cancelled: int
+    failed: int
+    timed_out: int
+
+
+class FlowHandle:
+    """A flow that runs in a reactor. All methods belong to the reactor's event loop."""
+
+    def __init__(self, driver: FlowDriver, instances: Mapping[str, Instance], clock: Clock) -> None:
+        self.driver = driver
+        self._instances = [instances[stage.name] for stage in driver.stages]
+        self._clock = clock
+        self._woken = anyio.Event()
+        self._over = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._error: BaseException | None = None
+
+    @property
+    def id(self) -> FlowId:
+        """Return the flow's id."""
+        return self.driver.flow
+
+    @property
+    def state(self) -> FlowState:
+        """Return the flow's state."""
+        return self.driver.state
+
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+        """Ask the flow to stop pulling and drain; idempotent, and without effect on a flow that is over (CANCEL-014, FLOW-014)."""
+        self.driver.cancel(reason)
+        self.wake()
+
+    def abandon(self) -> None:
+        """Stop the flow's task at its next yield: what is queued is lost, what it holds is released, there is no report."""
+        self._scope.cancel()
+
+    def wake(self) -> None:
+        """End the flow's waiting, if it waits: something outside has changed."""
+        self._woken.set()
+
+    async def wait(self) -> FlowReport:
+        """Wait until the flow is over and return its report.
+
+        Raises:
+            TorvynError: flow/abandoned, when its task was stopped before it could end by itself.
+            BaseException: what the host's own code raised inside the flow's task.
+        """
+        await self._over.wait()
+        if self._error is not None:
+            raise self._error
+        if self.driver.report is None:
+            raise TorvynError("flow", "abandoned", f"flow-{self.id} was stopped before it ended")
+        return self.driver.report
+
+    async def _run(self, resources: ResourceManager) -> None:
+        try:
+            with self._scope:
+                await self._drive()
+        except Exception as error:  # noqa: BLE001  # a host defect: this flow's, and not its neighbours' (FLOW-015)
+            self._error = error
+        finally:
+            for instance in self._instances:
+                instance.close()
+            if self.driver.report is None:
+                resources.release_flow(self.id)
+            self._over.set()
+
+    async def _drive(self) -> None:
+        driver, instances, clock = self.driver, self._instances, self._clock.monotonic_ns
+        now = clock()
+        while True:
+            step = driver.next(now)
+            if isinstance(step, Invoke):
+                answer = instances[step.stage.index].call(step.call, step.argument)
+                now = clock()
+                driver.resume(answer, now)
+            elif isinstance(step, Wait):
+                await self._pause(step.until)
+                now = clock()
+            elif step is DONE:
+                return
+            else:
+                await checkpoint()
+                now = clock()
+
+    async def _pause(self, until: int | None) -> None:
+        """Sleep to an instant of the clock, or until woken, whichever comes first (SCHED-013)."""
+        seconds = math.inf if until is None else max(0, until - self._clock.monotonic_ns()) / 1e9
+        with anyio.move_on_after(seconds):
+            await self._woken.wait()
+        self._woken = anyio.Event()
+
+
+class Reactor:
+    """Runs flows side by side; an async context manager: leaving it waits for every flow.
+
+    Example:
+        async with Reactor(resources) as reactor:
+            handle = reactor.start(driver, instances)
+            report = await handle.wait()
+    """
+
+    def __init__(self, resources: ResourceManager, *, clock: Clock | None = None) -> None:
+        self._resources = resources
+        self._clock = clock or SystemClock()
+        self._flows: dict[FlowId, FlowHandle] = {}
+        self._closing = False
+        self._tasks: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    def start(self, driver: FlowDriver, instances: Mapping[str, Instance]) -> FlowHandle:
+        """Run a flow in a task of its own. The reactor owns the instances from here on, and closes them.
+
+        Raises:
+            TorvynError: flow/shutting-down once shutdown has begun (FLOW-012); the instances are closed.
+        """
+        if self._tasks is None or self._closing:
+            for instance in instances.values():
+                instance.close()
+            raise TorvynError("flow", "shutting-down", "the reactor takes no new flows: it is shutting down", code="E0414")
+        handle = FlowHandle(driver, instances, self._clock)
+        self._flows[handle.id] = handle
+        self._tasks.start_soon(handle._run, self._resources, name=f"flow-{handle.id}")  # noqa: SLF001  # the handle's other half
+        return handle
+
+    def flow(self, flow: FlowId) -> FlowHandle:
+        """Return a flow's handle; it stays known after the flow has ended.
+
+        Raises:
+            TorvynError: flow/flow-not-found (FLOW-013).
+        """
+        handle = self._flows.get(flow)
+        if handle is None:
+            raise TorvynError("flow", "flow-not-found", f"no flow-{flow} runs here", code="E0400", flow=flow)
+        return handle
+
+    async def shutdown(self, timeout_s: float = 30.0) -> ShutdownReport:
+        """Refuse new flows, cancel all, wait at most `timeout_s`, then abandon what is left; every flow is counted once (CANCEL-016)."""
+        self._closing = True
+        handles = list(self._flows.values())
+        for handle in handles:
+            handle.cancel()
+        with anyio.move_on_after(timeout_s):
+            for handle in handles:
+                await handle._over.wait()  # noqa: SLF001  # as above
+        late = [handle for handle in handles if not handle._over.is_set()]  # noqa: SLF001  # as above
+        for handle in late:
+            handle.abandon()
+        states = [handle.state for handle in handles if handle not in late]
+        return ShutdownReport(
+            completed=states.count(FlowState.COMPLETED),
+            cancelled=states.count(FlowState.CANCELLED),
+            failed=len(states) - states.count(FlowState.COMPLETED) - states.count(FlowState.CANCELLED),
+            timed_out=len(late),
+        )
