@@ -42,7 +42,8 @@ def component(world: str, bodies: Mapping[str, str], *, module: str = "", title:
         raise ValueError(f"{world} does not export {', '.join(sorted(unknown))}")
     literals = _Literals()
     functions = [_core_function(name, _body(world, name, bodies), literals) for name in _exported(world)]
-    own = literals.expand(module, error_offset=None)
+    own = literals.expand(module, error_offset=None).rstrip()
+    own = own if not own or own.startswith("\n") else f"\n    {own}"
     text = "".join([own, *functions])
     snippets, interfaces, calls = _needs(world, text)
     data = literals.data()
