@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
 from torvyn_ref.errors import TorvynError
@@ -260,7 +259,8 @@ class FlowDriver:
         if element is not None:
             self._resources.end_borrow(element.handle, stage.owner)
         if answer.__class__ is Failure:  # cheaper than isinstance, and nothing inherits from an answer
-            self._failed(stage, call, element, cast("Failure", answer))
+            assert isinstance(answer, Failure)
+            self._failed(stage, call, element, answer)
         elif call is stage.work:
             self._worked(stage, element, answer)
         elif call is Call.FLUSH:
@@ -416,8 +416,8 @@ class FlowDriver:
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
         stage.attempts = stage.failures_in_a_row = 0
-        if answer.__class__ is Output:
-            self._emit(stage, element, cast("Output", answer))
+        if isinstance(answer, Output):
+            self._emit(stage, element, answer)
         elif element is None:  # a source answered none: exhausted for good (FLOW-010)
             self._close(stage)
             return

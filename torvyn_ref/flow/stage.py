@@ -130,15 +130,15 @@ class Stage:
 
     def is_ready(self, now: int) -> bool:
         """Tell whether the stage may be called now: it has work, a place for the result, and nothing to wait for."""
-        if self.done or self.gated or self.pending or now < self.not_before:
-            return False
         if not self.is_source and self.retry is None and not self.flush_due:
             for queue in self.queues:
                 if queue:
                     break
             else:
                 return False
-        for edge in self.outputs:  # a loop, not all(): this is asked several times per element
+        if self.done or self.gated or self.pending or now < self.not_before:
+            return False
+        for edge in self.outputs:  # noqa: SIM110  # a loop, not all(): this is asked several times per element
             if not edge.stream.may_produce or (edge.held and not edge.may_probe(now)):
                 return False
         return True

@@ -64,23 +64,17 @@ class FlowCopies:
         )
 
 
-class CopyLedger:
-    """Counters by flow, kept after the flow has ended until they are taken (COPY-013)."""
+class CopyLedger(dict[FlowId, FlowCopies]):
+    """Counters by flow, opened when first asked for (COPY-014), kept after the flow has ended until they are taken (COPY-013)."""
 
-    def __init__(self) -> None:
-        self._flows: dict[FlowId, FlowCopies] = {}
-
-    def flow(self, flow: FlowId) -> FlowCopies:
-        """Return a flow's counters, opening them if need be (COPY-012, COPY-014)."""
-        copies = self._flows.get(flow)
-        if copies is None:
-            copies = self._flows[flow] = FlowCopies()
+    def __missing__(self, flow: FlowId) -> FlowCopies:
+        copies = self[flow] = FlowCopies()
         return copies
 
     def stats(self, flow: FlowId) -> CopyStats:
         """Return a flow's counters; an unknown flow has zeros (COPY-012)."""
-        return (self._flows.get(flow) or FlowCopies()).stats()
+        return (self.get(flow) or FlowCopies()).stats()
 
     def close(self, flow: FlowId) -> CopyStats:
         """Return a flow's final counters and forget them; a second call returns zeros."""
-        return (self._flows.pop(flow, None) or FlowCopies()).stats()
+        return (self.pop(flow, None) or FlowCopies()).stats()

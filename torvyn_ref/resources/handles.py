@@ -46,19 +46,25 @@ class Entry:
         self.allocated_ns = allocated_ns
 
 
-class HandleTable:
-    """Slots with generations: LIFO reuse, doubling growth, no live handle ever invalidated by growth.
+class HandleTable(dict[Handle, Entry]):
+    """The live buffers by handle: slots with generations, LIFO reuse, doubling growth, no live handle ever invalidated by growth.
 
-    A vacant slot holds its last generation; the next tenant gets that plus one modulo 2^32 (OWN-017: the first tenant of a slot has 1).
+    `table[handle]` is the live entry. A dead handle is no key: a slot's next tenant gets the slot's last generation plus one modulo 2^32
+    (OWN-017: the first tenant of a slot has 1), so one look-up tells the living from the dead.
+
+    Raises:
+        ResourceError: allocation-failed for a capacity below 1; on look-up, not-allocated for a vacant slot, stale-handle for another
+            tenant's slot or an index never issued (OWN-015, OWN-020).
     """
+
+    __slots__ = ("_free", "_generations", "capacity")
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ResourceError("allocation-failed", f"the handle table needs room for at least 1 handle, got {capacity}")
         self.capacity = capacity
-        self._slots: list[Entry | int] = []
+        self._generations: list[int] = []  # by slot: its latest tenant's
         self._free: list[int] = []
-        self.live = 0
 
     def insert(self, entry: Entry) -> Handle:
         """Give an entry a handle never issued before.
@@ -68,51 +74,29 @@ class HandleTable:
         """
         if self._free:
             index = self._free.pop()
-            last = self._slots[index]
-            assert isinstance(last, int)
-            handle = Handle((last + 1 & U32_MAX) << 32 | index)
-            self._slots[index] = entry
+            generation = self._generations[index] + 1 & U32_MAX
+            self._generations[index] = generation
         else:
-            index = len(self._slots)
+            index = len(self._generations)
             if index > U32_MAX:
                 raise ResourceError("allocation-failed", "the handle table is full (2^32 slots)")
             if index == self.capacity:
                 self.capacity *= 2
-            handle = make_handle(index, 1)
-            self._slots.append(entry)
+            generation = 1
+            self._generations.append(generation)
+        handle = Handle(generation << 32 | index)
         entry.handle = handle
-        self.live += 1
+        self[handle] = entry
         return handle
-
-    def get(self, handle: Handle) -> Entry:
-        """Return the live entry of a handle.
-
-        Raises:
-            ResourceError: not-allocated for a vacant slot, stale-handle for another tenant's slot or an index never issued (OWN-015,
-            OWN-020).
-        """
-        try:
-            entry = self._slots[handle & U32_MAX]
-            if entry.handle == handle:  # type: ignore[union-attr]  # a vacant slot is an int: AttributeError below
-                return entry  # type: ignore[return-value]  # as above
-        except (IndexError, AttributeError):
-            pass
-        raise self._dead(handle)
 
     def remove(self, entry: Entry) -> None:
         """Vacate the slot of a live entry; every copy of its handle is dead from here on."""
-        index = entry.handle & U32_MAX
-        self._slots[index] = entry.handle >> 32
-        self._free.append(index)
-        self.live -= 1
+        del self[entry.handle]
+        self._free.append(entry.handle & U32_MAX)
 
-    def entries(self) -> list[Entry]:
-        """Return the live entries in slot order."""
-        return [slot for slot in self._slots if isinstance(slot, Entry)]
-
-    def _dead(self, handle: Handle) -> ResourceError:
+    def __missing__(self, handle: Handle) -> Entry:
         index = handle & U32_MAX
         name = show_handle(handle)
-        if index < len(self._slots) and isinstance(self._slots[index], int):
-            return ResourceError("not-allocated", f"{name} names a buffer that has been released", handle=handle)
-        return ResourceError("stale-handle", f"{name} does not name a live buffer", handle=handle)
+        if index < len(self._generations) and make_handle(index, self._generations[index]) not in self:
+            raise ResourceError("not-allocated", f"{name} names a buffer that has been released", handle=handle)
+        raise ResourceError("stale-handle", f"{name} does not name a live buffer", handle=handle)

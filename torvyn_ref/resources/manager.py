@@ -15,17 +15,17 @@ from torvyn_ref.resources.copies import CopyLedger, CopyStats
 from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.handles import Entry, HandleTable
 from torvyn_ref.resources.pools import DEFAULT_TIERS, MAX_BUFFER_BYTES, Block, Exhaustion, Pools, Tier, TierConfig, TierMetrics
-from torvyn_ref.resources.states import TRANSITIONS, ResourceEvent, ResourceState
+from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
 CONTENT_TYPE_BYTES = 63
 """Content types are cut to this many bytes of UTF-8, on a character boundary (BUF-025)."""
 
-_BORROW = ResourceEvent.BORROW
-_LAST_BORROW_ENDS = ResourceEvent.LAST_BORROW_ENDS
-_BEGIN_TRANSFER = ResourceEvent.BEGIN_TRANSFER
-_COMPLETE_TRANSFER = ResourceEvent.COMPLETE_TRANSFER
-_RELEASE = ResourceEvent.RELEASE
-_FORCE = ResourceEvent.FORCE
+_BORROW = successors(ResourceEvent.BORROW)
+_LAST_BORROW_ENDS = successors(ResourceEvent.LAST_BORROW_ENDS)
+_BEGIN_TRANSFER = successors(ResourceEvent.BEGIN_TRANSFER)
+_COMPLETE_TRANSFER = successors(ResourceEvent.COMPLETE_TRANSFER)
+_RELEASE = successors(ResourceEvent.RELEASE)
+_FORCE = successors(ResourceEvent.FORCE)
 _OWNED = ResourceState.OWNED
 _BORROWED = ResourceState.BORROWED
 
@@ -116,7 +116,7 @@ class ResourceManager:
         self._budgets.charge(owner, capacity)
         try:
             block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
-            handle = self._table.insert(Entry(block, owner, flow, self._ledger.flow(flow), now_ns))
+            handle = self._table.insert(Entry(block, owner, flow, self._ledger[flow], now_ns))
         except BaseException:
             self._budgets.credit(owner, capacity)
             raise
@@ -131,10 +131,10 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding.
         """
-        entry = self._table.get(handle)
+        entry = self._table[handle]
         if entry.owner != caller:
             raise self._not_owner(entry, caller)
-        if (entry.state, _RELEASE) not in TRANSITIONS:
+        if entry.state not in _RELEASE:
             raise self._busy(entry, "release")
         self._free(entry)
 
@@ -148,10 +148,10 @@ class ResourceManager:
         """
         if target < HOST:
             raise self._invalid_owner("transfer to", target)
-        entry = self._table.get(handle)
+        entry = self._table[handle]
         if entry.owner != source:
             raise self._not_owner(entry, source)
-        moving = TRANSITIONS.get((entry.state, _BEGIN_TRANSFER))
+        moving = _BEGIN_TRANSFER.get(entry.state)
         if moving is None:
             raise self._busy(entry, "transfer")
         if source == target:  # a no-op, even at 100 % of the budget (OWN-013)
@@ -161,7 +161,7 @@ class ResourceManager:
         if source:
             self._budgets.credit(source, entry.capacity)
         entry.owner = target
-        entry.state = TRANSITIONS[moving, _COMPLETE_TRANSFER]
+        entry.state = _COMPLETE_TRANSFER[moving]
 
     # ---- borrows
 
@@ -174,8 +174,8 @@ class ResourceManager:
         """
         if borrower < HOST:
             raise self._invalid_owner("lend to", borrower)
-        entry = self._table.get(handle)
-        state = TRANSITIONS.get((entry.state, _BORROW))
+        entry = self._table[handle]
+        state = _BORROW.get(entry.state)
         if state is None:
             raise self._busy(entry, "borrow")
         entry.state = state
@@ -192,8 +192,9 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-borrowed when this borrower holds none (OWN-007).
         """
-        entry = self._table.get(handle)
-        if not entry.borrowers or borrower not in entry.borrowers:
+        entry = self._table[handle]
+        borrowers = entry.borrowers
+        if not borrowers or borrower not in borrowers:
             raise ResourceError(
                 "not-borrowed",
                 f"{show_owner(borrower)} holds no borrow of {show_handle(handle)}",
@@ -212,7 +213,7 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen, out-of-bounds, capacity-exceeded.
         """
-        entry = self._table.get(handle)
+        entry = self._table[handle]
         if entry.owner != caller:
             raise self._not_owner(entry, caller)
         if entry.state is not _OWNED:
@@ -249,7 +250,7 @@ class ResourceManager:
 
     def append(self, handle: Handle, caller: Owner, data: bytes | memoryview) -> int:
         """Write `data` at the current size and return the new size (BUF-010). Errors as `write`."""
-        return self.write(handle, caller, self._table.get(handle).size, data)
+        return self.write(handle, caller, self._table[handle].size, data)
 
     def read(self, handle: Handle, reader: Owner, offset: int = 0, length: int | None = None) -> bytes:
         """Return the bytes from `offset`, at most `length`, clamped to the size (BUF-002); counted for the buffer's flow (COPY-002).
@@ -257,8 +258,8 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner for anyone but the owner and open borrowers (OWN-009).
         """
-        entry = self._table.get(handle)
-        data = bytes(self._readable(entry, reader, offset, length))
+        entry = self._table[handle]
+        data = self._readable(entry, reader, offset, length).tobytes()
         if data:
             copies = entry.copies
             copies.read_ops += 1
@@ -267,7 +268,7 @@ class ResourceManager:
 
     def peek(self, handle: Handle, reader: Owner) -> bytes:
         """Return all bytes without counting a copy: for the host's own observers, never for a guest. Errors as `read`."""
-        return bytes(self._readable(self._table.get(handle), reader, 0, None))
+        return self._readable(self._table[handle], reader, 0, None).tobytes()
 
     def clone(self, handle: Handle, caller: Owner, flow: FlowId, *, now_ns: int = 0) -> Handle:
         """Give `caller` a new, independent, unfrozen buffer with the same bytes and content type (BUF-030, BUF-031).
@@ -275,10 +276,10 @@ class ResourceManager:
         Raises:
             ResourceError: as `read` and `allocate`; nothing is left behind when it does.
         """
-        original = self._table.get(handle)
+        original = self._table[handle]
         source = self._readable(original, caller, 0, None)
         copy = self.allocate(caller, original.size, flow, now_ns=now_ns)
-        entry = self._table.get(copy)
+        entry = self._table[copy]
         size = original.size
         entry.view[:size] = source
         entry.size = size
@@ -293,7 +294,7 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen when it already is.
         """
-        entry = self._table.get(handle)
+        entry = self._table[handle]
         if entry.owner != caller:
             raise self._not_owner(entry, caller)
         if entry.state is not _OWNED:
@@ -308,7 +309,7 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen.
         """
-        entry = self._table.get(handle)
+        entry = self._table[handle]
         if entry.owner != caller:
             raise self._not_owner(entry, caller)
         if entry.state is not _OWNED:
@@ -325,7 +326,7 @@ class ResourceManager:
     def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
         """Free all that a component owns, in any state, and end every borrow it holds; a stranger owns nothing (OWN-030..OWN-033)."""
         reclaimed: list[Reclaimed] = []
-        for entry in self._table.entries():
+        for entry in list(self._table.values()):
             if entry.owner == component:
                 reclaimed.append(self._force(entry))
             elif entry.borrowers and component in entry.borrowers:
@@ -334,7 +335,7 @@ class ResourceManager:
 
     def release_flow(self, flow: FlowId) -> FlowRelease:
         """Free every buffer allocated under a flow, whoever owns it now (OWN-034, OWN-035)."""
-        doomed = [entry for entry in self._table.entries() if entry.flow == flow]
+        doomed = [entry for entry in self._table.values() if entry.flow == flow]
         borrows = sum(entry.borrows for entry in doomed)
         freed = tuple(self._force(entry) for entry in doomed)
         pooled = sum(record.returned_to_pool for record in freed)
@@ -350,15 +351,15 @@ class ResourceManager:
 
     def size(self, handle: Handle) -> int:
         """Return a live buffer's size in bytes."""
-        return self._table.get(handle).size
+        return self._table[handle].size
 
     def capacity(self, handle: Handle) -> int:
         """Return a live buffer's capacity in bytes."""
-        return self._table.get(handle).capacity
+        return self._table[handle].capacity
 
     def content_type(self, handle: Handle) -> str:
         """Return a live buffer's content type; empty when none was set."""
-        return self._table.get(handle).content_type
+        return self._table[handle].content_type
 
     def inspect(self, handle: Handle) -> Inspection:
         """Describe a live buffer.
@@ -366,16 +367,16 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated.
         """
-        return self._describe(self._table.get(handle))
+        return self._describe(self._table[handle])
 
     def live(self, flow: FlowId | None = None) -> tuple[Inspection, ...]:
         """Describe every live buffer, or those of one flow: who owns it, since when (OWN-040)."""
-        return tuple(self._describe(entry) for entry in self._table.entries() if flow is None or entry.flow == flow)
+        return tuple(self._describe(entry) for entry in self._table.values() if flow is None or entry.flow == flow)
 
     @property
     def live_count(self) -> int:
         """Return the number of live buffers."""
-        return self._table.live
+        return len(self._table)
 
     def register_component(self, component: Owner, budget_bytes: int) -> None:
         """Set a component's budget in bytes (BUDGET-010)."""
@@ -412,7 +413,7 @@ class ResourceManager:
 
     def _force(self, entry: Entry) -> Reclaimed:
         record = Reclaimed(entry.handle, entry.state, entry.owner, entry.capacity, returned_to_pool=entry.block.pool is not None)
-        entry.state = TRANSITIONS[entry.state, _FORCE]
+        entry.state = _FORCE[entry.state]
         self._free(entry)
         return record
 
@@ -422,7 +423,7 @@ class ResourceManager:
         if ended == entry.borrows:
             borrowers.clear()
             entry.borrows = 0
-            entry.state = TRANSITIONS[entry.state, _LAST_BORROW_ENDS]
+            entry.state = _LAST_BORROW_ENDS[entry.state]
             return
         left = borrowers[borrower] - ended
         if left:

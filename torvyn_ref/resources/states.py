@@ -52,5 +52,11 @@ TRANSITIONS: Mapping[tuple[ResourceState, ResourceEvent], ResourceState] = Mappi
     }
 )
 
+
+def successors(event: ResourceEvent) -> Mapping[ResourceState, ResourceState]:
+    """Return the table's column for one event: the states in which it is legal, and what each becomes."""
+    return {state: target for (state, happened), target in TRANSITIONS.items() if happened is event}
+
+
 LEGAL: frozenset[tuple[ResourceState, ResourceState]] = frozenset((state, target) for (state, _), target in TRANSITIONS.items())
 """The 15 legal label pairs of the 36 (OWN-038); `Freed` is terminal, and freeing twice is harmless."""

@@ -38,7 +38,8 @@ class BoundedQueue(Generic[T]):
             raise StreamError("queue-full", f"the queue holds its {self.capacity} elements already", capacity=self.capacity)
         items.append(item)
         depth = len(items)
-        self.peak = max(self.peak, depth)
+        if depth > self.peak:  # noqa: PLR1730  # max() costs as much as the rest of this method
+            self.peak = depth
         return depth
 
     def pop(self) -> T:

@@ -66,7 +66,7 @@ class WatermarkGate:
 
     def dequeued(self, depth: int) -> Pressure | None:
         """Take note of the depth after an element left the queue."""
-        if depth <= self.low:
+        if depth <= self.low and self.pressure is Pressure.ACTIVE:  # without pressure every depth is low: do not ask the table each time
             return self._cross(Crossing.LOW)
         return None
 
