@@ -22,19 +22,28 @@ CAPABILITY_QUERY = "torvyn:capabilities/capability-query"
 HOST_INTERFACES = frozenset({TYPES, BUFFER_ALLOCATOR, CAPABILITY_QUERY})
 """What a component may import from this runtime besides WASI (CON-001, LINK-017)."""
 
-ROLES: Mapping[str, Role] = MappingProxyType(
+INTERFACE_OF: Mapping[Role, str] = MappingProxyType(
     {
-        "torvyn:streaming/source": Role.SOURCE,
-        "torvyn:streaming/processor": Role.PROCESSOR,
-        "torvyn:streaming/sink": Role.SINK,
-        "torvyn:filtering/filter": Role.FILTER,
-        "torvyn:filtering/router": Role.ROUTER,
-        "torvyn:aggregation/aggregator": Role.AGGREGATOR,
+        Role.SOURCE: "torvyn:streaming/source",
+        Role.PROCESSOR: "torvyn:streaming/processor",
+        Role.SINK: "torvyn:streaming/sink",
+        Role.FILTER: "torvyn:filtering/filter",
+        Role.ROUTER: "torvyn:filtering/router",
+        Role.AGGREGATOR: "torvyn:aggregation/aggregator",
     }
 )
-"""The interface that gives a component its role."""
+"""The interface that gives a component each role (CON-002)."""
 
-INTERFACE_OF: Mapping[Role, str] = MappingProxyType({role: interface for interface, role in ROLES.items()})
+ROLES: Mapping[str, Role] = MappingProxyType(
+    {
+        **{interface: role for role, interface in INTERFACE_OF.items()},
+        # Upstream's templates put these three into the streaming package; a host may accept both names (J-15).
+        "torvyn:streaming/filter": Role.FILTER,
+        "torvyn:streaming/router": Role.ROUTER,
+        "torvyn:streaming/aggregator": Role.AGGREGATOR,
+    }
+)
+"""Every interface name that means a role."""
 
 PACKAGES = frozenset(name.partition("/")[0] for name in (*HOST_INTERFACES, *ROLES))
 """The contract packages."""
@@ -140,11 +149,11 @@ def identify(shape: ComponentShape, *, where: str) -> World:
     names = [name for name in map(_understood, (*shape.imports, *shape.exports)) if name is not None]
     errors = _version_errors(names, where)
     exported = [name for name in map(_understood, shape.exports) if name is not None]
-    roles = sorted({name.path for name in exported} & ROLES.keys())
+    roles = sorted({ROLES[name.path] for name in exported if name.path in ROLES})
     if len(roles) != 1:
         errors.insert(0, _no_single_role(shape, exported, roles, where))
     raise_all(errors)
-    role = ROLES[roles[0]]
+    (role,) = roles
     world, standard_allocator = _WORLDS[role]
     has_lifecycle = any(name.path == LIFECYCLE for name in exported)
     if role is Role.PROCESSOR and has_lifecycle:
@@ -173,7 +182,7 @@ def role_of_interface(text: str, *, where: str) -> Role:
             "unknown-interface",
             f"{name.path} gives no component a role",
             where=where,
-            hint=_home_of(name) or f"the interfaces with a role are {', '.join(ROLES)}",
+            hint=_home_of(name) or f"the interfaces with a role are {', '.join(INTERFACE_OF.values())}",
             code="E0120",
             interface=text,
         )
@@ -211,13 +220,15 @@ def _version_errors(names: list[InterfaceName], where: str) -> list[TorvynError]
     return errors
 
 
-def _no_single_role(shape: ComponentShape, exported: list[InterfaceName], roles: list[str], where: str) -> TorvynError:
+def _no_single_role(shape: ComponentShape, exported: list[InterfaceName], roles: list[Role], where: str) -> TorvynError:
     exports = ", ".join(shape.exports[:_SHOWN]) or "nothing"
     if roles:
-        problem = f"exports {' and '.join(roles)}; a component has one role"
+        problem = f"exports {' and '.join(INTERFACE_OF[role] for role in roles)}; a component has one role"
         hint = "split the component, one role each"
-        return TorvynError("contract", "several-roles", problem, where=where, hint=hint, code="E0120", roles=roles)
-    hint = next((home for name in exported if (home := _home_of(name))), None) or f"it must export one of {', '.join(ROLES)}"
+        return TorvynError("contract", "several-roles", problem, where=where, hint=hint, code="E0120", roles=[str(role) for role in roles])
+    hint = (
+        next((home for name in exported if (home := _home_of(name))), None) or f"it must export one of {', '.join(INTERFACE_OF.values())}"
+    )
     problem = f"exports no interface that gives it a role; it exports {exports}"
     return TorvynError(
         "contract", "no-exported-interface", problem, where=where, hint=hint, code="E0120", exports=list(shape.exports[:_SHOWN])
@@ -226,8 +237,8 @@ def _no_single_role(shape: ComponentShape, exported: list[InterfaceName], roles:
 
 def _home_of(name: InterfaceName) -> str | None:
     """Return a hint at the role interface that a near miss may mean."""
-    home = next((path for path in ROLES if path.rpartition("/")[2] == name.interface), None)
-    if home is not None:
-        return f"the {name.interface} interface is {home}"
-    near = nearest(name.path, ROLES)
-    return f"did you mean {near}?" if near is not None else None
+    homes = {path.rpartition("/")[2]: path for path in INTERFACE_OF.values()}
+    if name.interface in homes:
+        return f"the {name.interface} interface is {homes[name.interface]}"
+    near = nearest(name.interface, homes)
+    return f"did you mean {homes[near]}?" if near is not None else None

@@ -6,7 +6,7 @@ What other rooms use:
 * `resolve(declared, granted, policy, component=…, allocator=…)` → `Resolution(effective, warnings, decisions)`, or every error at once.
   `contract.link.link` calls it for every node of a flow; `config.NodeSettings` has `declared` and `granted`; `Policy(text)` reads
   `default_capability_policy`.
-* `CapabilitySet` — `permits(request)`, `answers(name)` (has-capability), `canonical` (for `Sandbox.capabilities`), `of(canonical)` (back again).
+* `CapabilitySet` — `permits(request)`, `answers(name)` (has-capability), `canonical` (for `Sandbox.capabilities`) and `of(canonical)` back.
 * `AuditLog(sink, clock)` with `discard`, `JsonLines(stream)` or `RotatingFile(path)`. In order, for a flow: `denied_at_link(error)` when
   linking fails; else `resolved(resolution, …)` per node, `instantiated(resolution, …)` once the instance is there, and `emit(kind, …)`.
 * `Guard(effective, log, clock, component=…, flow=…)` — `check(request)` off the hot path, `use(kind, pool)` on it, `tick()` now and then,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from torvyn_ref.config.suggest import nearest
-from torvyn_ref.security.kinds import Kind, ScopeType
+from torvyn_ref.security.kinds import KINDS, Kind, ScopeType
 
 ALIASES: Mapping[str, tuple[Kind, ...]] = MappingProxyType(
     {
@@ -70,9 +70,16 @@ def corrections(text: str) -> Iterator[str]:
     if head is not None:
         yield from _with_scope(_DOCUMENTED[head], scope)
     parts = text.split(":", 2)
-    near = nearest(":".join(parts[:2]).strip().lower(), Kind)
+    near = _nearest_kind(parts[0].strip().lower(), parts[1].strip().lower()) if len(parts) > 1 else None
     if near is not None:
-        yield from _with_scope(Kind(near), parts[2] if len(parts) == 3 else "")
+        yield from _with_scope(near, parts[2] if len(parts) == 3 else "")
+
+
+def _nearest_kind(domain: str, action: str) -> Kind | None:
+    """Return the kind whose domain and action are both near: as one word, a slip in a short action would hide behind a long domain."""
+    near_domain = nearest(domain, dict.fromkeys(kind.partition(":")[0] for kind in Kind))
+    near_action = nearest(action, (kind.partition(":")[2] for kind in Kind if kind.partition(":")[0] == near_domain))
+    return KINDS.get(f"{near_domain}:{near_action}")
 
 
 def _documented(text: str) -> tuple[str | None, str]:
@@ -98,5 +105,5 @@ def _with_scope(kind: Kind, scope: str) -> Iterator[str]:
         yield example(kind)
     elif kind.scope_type is ScopeType.NONE or not scope:
         yield example(kind)
-    else:
+    elif mended:
         yield f"{kind}:{mended}"
