@@ -16,6 +16,7 @@ import msgspec
 
 from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectProtocolError
 from conformance.subjects import protocol as p
+from conformance.subjects.session import Exchange
 
 
 class ResourcesFacet(Protocol):
@@ -118,8 +119,8 @@ class InProcess:
             return p.Fault(refusal.kind, refusal.message, dict(refusal.fields))
         except NotOffered as missing:
             return p.Unsupported(missing.reason)
-        except Exception as error:
-            translated = self._refusal(error)
+        except (Exception, SystemExit) as error:
+            translated = self._refusal(error) if isinstance(error, Exception) else None
             if translated is not None:
                 return p.Fault(translated.kind, translated.message, dict(translated.fields))
             raise SubjectCrashedError(
@@ -149,7 +150,7 @@ class Checked:
     Without it, a Python subject might answer `count="three"` and pass in process what it fails over stdio.
     """
 
-    def __init__(self, inner: InProcess) -> None:
+    def __init__(self, inner: Exchange) -> None:
         self._inner = inner
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[p.AnyReply] = msgspec.json.Decoder(p.AnyReply)

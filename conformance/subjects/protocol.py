@@ -10,6 +10,7 @@ it; an operation that the subject does not offer is an `unsupported` reply, with
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 
@@ -54,6 +55,12 @@ class Reply(msgspec.Struct, frozen=True, tag_field="re", forbid_unknown_fields=T
 U32 = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 U64 = Annotated[int, msgspec.Meta(ge=0)]
 """Sizes, offsets, ids and counts: never negative on the wire, so that no adapter has to guard against it; at most 2^64 - 1."""
+
+
+def _check_finite(ratio: float) -> None:
+    if not math.isfinite(ratio):
+        raise ValueError(f"{ratio} has no JSON form: only finite numbers cross the protocol")
+
 
 # ---------------------------------------------------------------- values
 
@@ -354,6 +361,10 @@ class OpenStream(Request, frozen=True, tag="streams.open"):
     low_watermark_ratio: float = 0.5
     policy: str = "block-producer"
 
+    def __post_init__(self) -> None:
+        """Refuse what no JSON number can say, so that both doors see the same values."""
+        _check_finite(self.low_watermark_ratio)
+
 
 class PushValue(Request, frozen=True, tag="streams.push"):
     """Push a number as the element → `pushed`; fault `queue-full` on a full Block stream, `producer-complete` after completion."""
@@ -465,6 +476,10 @@ class EdgeSpec(Message, frozen=True):
     capacity: int = 64
     low_watermark_ratio: float = 0.5
     policy: str = "block-producer"
+
+    def __post_init__(self) -> None:
+        """Refuse what no JSON number can say, so that both doors see the same values."""
+        _check_finite(self.low_watermark_ratio)
 
 
 class Schedule(Message, frozen=True):
@@ -601,6 +616,23 @@ AnyReply = (
     | FlowRunReply
 )
 
+
+class RequestLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the suite writes on a line: the reply must carry the same id."""
+
+    id: int
+    request: AnyRequest
+
+
+class ReplyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a subject writes on a line, once per request and never unasked."""
+
+    id: int
+    reply: AnyReply
+
+
+LINE_BYTES = 64 * 1024 * 1024
+"""No line of the protocol may be longer, in either direction."""
 
 REQUESTS: tuple[type[Request], ...] = get_args(AnyRequest)
 REPLIES: tuple[type[Reply], ...] = get_args(AnyReply)

@@ -1,0 +1,199 @@
+"""`torvyn-conformance`: judge a subject, list the rules, explain one. Exit codes: docs/exit-codes.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from conformance.checks import Depth, Registry, all_checks
+from conformance.errors import SubjectError, SuiteError
+from conformance.execute import CheckResult, run_plan, run_plan_parallel
+from conformance.plan import Plan, make_plan, select
+from conformance.report import rules as rule_report
+from conformance.report import text
+from conformance.report.json import build, encode
+from conformance.rulebook import Rulebook, RulebookError, UnknownRuleError, load
+from conformance.subjects.connect import FORMS, Connection, find
+from conformance.subjects.stdio import StdioSettings
+from conformance.verdict import EXIT_HARNESS, EXIT_USAGE, judge
+
+_ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Wrong usage, as typer reports it; found through its public subclass, because newer typers bring their own click."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+EXITS = (
+    "Exit codes: 0 conformant, 1 not conformant, 2 indeterminate (not every binding rule was shown), "
+    "3 the suite itself failed, 4 wrong usage, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="torvyn-conformance",
+    help="Judge a runtime by the rules of Torvyn.",
+    epilog=EXITS,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
+
+
+@app.command(epilog=EXITS)
+def run(
+    subject: Annotated[str, typer.Option("--subject", help=f"Who is judged: {FORMS}.")],
+    rules: Annotated[
+        list[str] | None, typer.Option("--rules", help="Only these rules: ids, areas or globs (WMK-004, WMK, 'WMK-*'). Repeatable.")
+    ] = None,
+    depth: Annotated[Depth, typer.Option("--profile-run", help="How much to try.")] = Depth.QUICK,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same examples, in every process.")] = 0,
+    output_format: FormatOption = Format.TEXT,
+    output: Annotated[Path | None, typer.Option("--output", help="Write the result to this file instead of standard output.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Worker processes; the result does not depend on it.")] = 1,
+    reply_timeout: Annotated[
+        float, typer.Option("--reply-timeout", min=0.01, help="Seconds that a stdio subject may take for one answer.")
+    ] = StdioSettings().reply_timeout,
+) -> None:
+    """Run the checks against a subject and say what they amount to."""
+    settings = StdioSettings(reply_timeout=reply_timeout)
+    rulebook = load()
+    registry = all_checks(rulebook)
+    plan = _plan(rulebook, registry, subject, settings, rules or [], depth, seed)
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    notes.print(f"plan {plan.digest}: {len(plan.items)} items, seed {seed}, {depth}", markup=False)
+    results = _execute(plan, registry, subject, settings, jobs, notes)
+    judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
+    report = build(rulebook, plan, subject, results, judgement)
+    _emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
+    raise typer.Exit(judgement.exit_code)
+
+
+@app.command("rules", epilog=EXITS)
+def list_rules(
+    area: Annotated[list[str] | None, typer.Option("--area", help="Only this area. Repeatable.")] = None,
+    *,
+    summary: Annotated[bool, typer.Option("--summary", help="Counts per area instead of one line per rule.")] = False,
+    output_format: FormatOption = Format.TEXT,
+) -> None:
+    """List the rules: which are checked, by what, and which faults prove that the checks can fail."""
+    rulebook = load()
+    lines = rule_report.rule_lines(rulebook, all_checks(rulebook), select(rulebook, area or []))
+    if summary:
+        table = rule_report.summarise(lines)
+        _emit(_json(table) if output_format is Format.JSON else text.render_summary(table), None)
+    else:
+        _emit(_json(lines) if output_format is Format.JSON else text.render_rules(lines), None)
+
+
+@app.command(epilog=EXITS)
+def explain(
+    rule: Annotated[str, typer.Argument(help="A rule's id, for example WMK-004.")],
+    output_format: FormatOption = Format.TEXT,
+) -> None:
+    """Explain one rule: its words, where they come from, what happens when it is broken, and how it is checked."""
+    rulebook = load()
+    explanation = rule_report.explain(rulebook, all_checks(rulebook), rulebook.get(rule))
+    _emit(_json(explanation) if output_format is Format.JSON else text.render_explanation(explanation), None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit with the documented code; a user's mistake is one message, not a traceback."""
+    sys.exit(call(sys.argv[1:] if arguments is None else arguments))
+
+
+def call(arguments: list[str]) -> int:
+    """Run the program with these arguments and return its exit code."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="torvyn-conformance", standalone_mode=False)
+        sys.stdout.flush()
+    except _ClickError as error:
+        error.show()  # type: ignore[attr-defined]  # every one of them can
+        return EXIT_USAGE
+    except (SuiteError, UnknownRuleError) as error:
+        return _complain(str(error), EXIT_USAGE)
+    except RulebookError as error:
+        return _complain(str(error), EXIT_HARNESS)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted: nothing was decided", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own last flush is quiet
+        return BROKEN_PIPE
+    return code if isinstance(code, int) else 0
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _plan(
+    rulebook: Rulebook, registry: Registry, subject: str, settings: StdioSettings, patterns: list[str], depth: Depth, seed: int
+) -> Plan:
+    select(rulebook, patterns)  # a mistake in the selection is told before anything is started
+    connection = Connection(find(subject, settings))
+    try:
+        declaration = connection.session().declaration
+    except SubjectError as error:
+        raise SuiteError(f"the subject {subject!r} did not introduce itself: {error}\n{error.detail}".rstrip()) from error
+    finally:
+        connection.close()
+    return make_plan(rulebook, registry, declaration, selection=patterns, depth=depth, seed=seed)
+
+
+def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettings, jobs: int, notes: Console) -> list[CheckResult]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    ) as progress:
+        task = progress.add_task("checks", total=len(plan.by_check()))
+
+        def on_result(result: CheckResult) -> None:
+            progress.update(task, advance=1, description=text.clean(result.check))
+
+        if jobs > 1:
+            return run_plan_parallel(plan, subject, jobs, settings=settings, on_result=on_result)
+        return run_plan(plan, registry, subject, settings=settings, on_result=on_result)
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _emit(result: bytes | str, output: Path | None) -> None:
+    data = result.encode() if isinstance(result, str) else result
+    if output is None:
+        sys.stdout.write(data.decode())
+        return
+    try:
+        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+            partial = Path(file.name)
+            file.write(data)
+        partial.replace(output)
+    except OSError as error:
+        raise SuiteError(f"the result cannot be written to {output}: {error.strerror}") from error
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"torvyn-conformance: {text.clean(message)}\n")
+    return code

@@ -1,0 +1,337 @@
+"""Carry out checks: one session, one check, one finding per rule, whatever the check did on its way out.
+
+Nothing here decides about a verdict. It only tells apart who stopped a check (the rule, the subject, its adapter, the suite itself) and
+makes sure that every planned item ends with exactly one finding.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+import msgspec
+
+from conformance.checks import Budget, Check, Depth, Registry, all_checks
+from conformance.errors import Inconclusive, NotOffered, Refused, SubjectError, SubjectTimeoutError, SuiteError, Violation
+from conformance.plan import Plan
+from conformance.seeding import blind
+from conformance.subjects.connect import Connection, find
+from conformance.subjects.session import Session
+from conformance.subjects.stdio import StdioSettings
+from conformance.verdict import Outcome
+
+CHECK_TIMEOUT = 600.0
+"""Seconds after which a check is ended from outside: an in-process subject that loops for ever cannot be asked to stop."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one check says about one rule.
+
+    Attributes:
+        evaluations: how often the rule was evaluated; a pass has at least one.
+        expected, found: where two things differ.
+        evidence: what shows it: the smallest counterexample, JSON-ready.
+        program: the counterexample as the generator prints it.
+        transcript: the last messages, oldest first.
+        detail: a traceback, or the end of the subject's stderr.
+        fault: who is to blame when it is not the rule: the subject, its adapter, the suite.
+    """
+
+    rule: str
+    check: str
+    outcome: Outcome
+    message: str = ""
+    evaluations: int = 0
+    expected: str = ""
+    found: str = ""
+    evidence: Any = None
+    program: str = ""
+    transcript: tuple[str, ...] = ()
+    detail: str = ""
+    fault: str = ""
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """One executed check. `seconds` is the only part that differs between two runs of the same plan."""
+
+    check: str
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+class OverdueError(BaseException):
+    """A check took too long; not an `Exception`, so that no search takes it for a failure to be made smaller."""
+
+
+# ---------------------------------------------------------------- one check
+
+
+def run_check(
+    check: Check, connection: Connection, *, depth: Depth = Depth.QUICK, seed: int = 0, check_timeout: float | None = None
+) -> CheckResult:
+    """Run one check against the subject behind a connection, and return a finding for each of its rules.
+
+    Raises:
+        SuiteError: the subject cannot be started at all.
+        KeyboardInterrupt: the user wants to stop.
+    """
+    started = time.perf_counter()
+    budget = check.budget(depth, seed)
+    session: Session | None = None
+    stopped: BaseException | None = None
+    try:
+        session = connection.session()
+        with blind(), _alarm(check_timeout):
+            check.function(session, budget)
+    except (KeyboardInterrupt, SuiteError):
+        connection.close()
+        raise
+    except BaseException as error:  # noqa: BLE001 -- every way out of a check becomes a finding; the interrupt is handled above
+        stopped = error
+    findings = _findings(check, budget, session, stopped)
+    if isinstance(stopped, OverdueError):
+        connection.close()
+    connection.settle()
+    return CheckResult(check.name, findings, time.perf_counter() - started)
+
+
+def _findings(check: Check, budget: Budget, session: Session | None, stopped: BaseException | None) -> tuple[Finding, ...]:
+    dead = session.failure if session is not None else None
+    if dead is not None and not isinstance(stopped, (Violation, SubjectError)):
+        stopped = dead  # what a search makes of a subject that died in its middle is noise
+    violation = _find_violation(stopped)
+    transcript = tuple(session.transcript()) if session is not None and stopped is not None else ()
+    if violation is not None and violation.rule not in check.rules:
+        stopped = ValueError(f"the check {check.name!r} accuses {violation.rule}, which is none of its rules")
+        violation = None
+    findings = []
+    for rule in check.rules:
+        evaluations = budget.evaluations.get(rule, 0)
+        if violation is not None and rule == violation.rule:
+            flaky = violation is not stopped
+            findings.append(_failed(check, violation, evaluations, transcript, flaky=flaky, program=_program(stopped)))
+        elif stopped is None or rule in budget.settled:
+            passed = evaluations > 0
+            findings.append(
+                Finding(
+                    rule=rule,
+                    check=check.name,
+                    outcome=Outcome.PASS if passed else Outcome.INCONCLUSIVE,
+                    message="" if passed else "the check ended without evaluating the rule once",
+                    evaluations=evaluations,
+                )
+            )
+        else:
+            findings.append(_stopped(rule, check, stopped, violation, evaluations, transcript))
+    return tuple(findings)
+
+
+def _find_violation(stopped: BaseException | None) -> Violation | None:
+    """Return the violation that ended a check: raised as such, or wrapped by a search that could not repeat it."""
+    if isinstance(stopped, Violation):
+        return stopped
+    if isinstance(stopped, BaseExceptionGroup):
+        for part in stopped.exceptions:
+            found = _find_violation(part)
+            if found is not None:
+                return found
+    return None
+
+
+def _failed(check: Check, violation: Violation, evaluations: int, transcript: tuple[str, ...], *, flaky: bool, program: str) -> Finding:
+    return Finding(
+        rule=violation.rule,
+        check=check.name,
+        outcome=Outcome.FLAKY if flaky else Outcome.FAIL,
+        message=f"{violation.message} (and once repeated, it did not happen)" if flaky else violation.message,
+        evaluations=max(evaluations, 1),
+        expected=violation.expected,
+        found=violation.found,
+        evidence=_plain(violation.evidence),
+        program=program or _program(violation),
+        transcript=transcript,
+    )
+
+
+def _stopped(
+    rule: str, check: Check, stopped: BaseException, violation: Violation | None, evaluations: int, transcript: tuple[str, ...]
+) -> Finding:
+    """Return the finding of a rule whose check did not get to its end."""
+    outcome, message, detail, fault = Outcome.ERROR, f"{type(stopped).__name__}: {stopped}", "", "the suite"
+    if violation is not None:
+        outcome, message, fault = Outcome.INCONCLUSIVE, f"the check ended early: {violation.rule} was broken", ""
+        transcript = ()
+    elif isinstance(stopped, OverdueError):
+        outcome, message, fault = Outcome.TIMEOUT, str(stopped), "the subject"
+    elif isinstance(stopped, SubjectError):
+        outcome = Outcome.TIMEOUT if isinstance(stopped, SubjectTimeoutError) else Outcome.CRASH
+        message, detail, fault = stopped.message, stopped.detail, stopped.fault
+    elif isinstance(stopped, NotOffered):
+        outcome, fault = (Outcome.UNSUPPORTED, "") if stopped.declared else (Outcome.INCONCLUSIVE, "the subject")
+        claim = "" if stopped.declared else f"the subject claims the facet {check.facet} and declines its operations: "
+        message = f"{claim}{stopped}"
+    elif isinstance(stopped, Inconclusive):
+        outcome, message, fault = Outcome.INCONCLUSIVE, str(stopped) or "the check could not decide", ""
+    elif isinstance(stopped, Refused):
+        outcome, message, fault = Outcome.INCONCLUSIVE, f"the subject refused what the check needs: {stopped}", "the subject"
+    else:
+        detail = "".join(traceback.format_exception(stopped, limit=-12))
+    return Finding(
+        rule=rule,
+        check=check.name,
+        outcome=outcome,
+        message=message,
+        evaluations=evaluations,
+        program=_program(stopped),
+        transcript=transcript,
+        detail=detail,
+        fault=fault,
+    )
+
+
+def _program(error: BaseException | None) -> str:
+    """Return what the generator noted on an exception: the smallest example, as a program."""
+    return "\n".join(getattr(error, "__notes__", ()))
+
+
+def _plain(evidence: Any) -> Any:
+    """Return evidence as plain JSON data; what has no JSON form is shown as text."""
+    if evidence is None:
+        return None
+    return msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(evidence, str_keys=True, enc_hook=repr)))
+
+
+@contextmanager
+def _alarm(seconds: float | None) -> Iterator[None]:
+    """Interrupt the block after some seconds, where the platform can and nobody else uses the alarm."""
+    usable = (
+        seconds is not None
+        and hasattr(signal, "setitimer")
+        and threading.current_thread() is threading.main_thread()
+        and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    )
+    if not usable or seconds is None:
+        yield
+        return
+
+    def ring(_signal: int, _frame: object) -> None:
+        raise OverdueError(f"the check did not end within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ---------------------------------------------------------------- a whole plan
+
+
+def run_plan(
+    plan: Plan,
+    registry: Registry,
+    subject: str,
+    *,
+    settings: StdioSettings | None = None,
+    check_timeout: float | None = CHECK_TIMEOUT,
+    on_result: Callable[[CheckResult], object] = lambda _result: None,
+) -> list[CheckResult]:
+    """Execute a plan in this process and return the results in the plan's order.
+
+    Raises:
+        SuiteError: the subject cannot be started.
+    """
+    connection = Connection(find(subject, settings))
+    results = []
+    try:
+        for name, rules in plan.by_check().items():
+            result = run_check(registry.get(name), connection, depth=plan.depth, seed=plan.seed, check_timeout=check_timeout)
+            result = narrow(result, rules)
+            on_result(result)
+            results.append(result)
+    finally:
+        connection.close()
+    return results
+
+
+def narrow(result: CheckResult, rules: Iterable[str]) -> CheckResult:
+    """Return a result with the findings of some rules only: those that the plan has."""
+    wanted = frozenset(rules)
+    return CheckResult(result.check, tuple(finding for finding in result.findings if finding.rule in wanted), result.seconds)
+
+
+_worker: tuple[Connection, Registry] | None = None
+
+
+def _start_worker(subject: str, settings: StdioSettings | None) -> None:
+    global _worker  # noqa: PLW0603 -- a worker process has one subject for its whole life
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business, which ends the workers
+    connection = Connection(find(subject, settings))
+    _worker = connection, all_checks()
+    from atexit import register  # noqa: PLC0415 -- only worker processes need it
+
+    register(connection.close)
+
+
+def _work(check: str, rules: tuple[str, ...], depth: Depth, seed: int, check_timeout: float | None) -> CheckResult:
+    assert _worker is not None, "the worker was started without its initialiser"
+    connection, registry = _worker
+    return narrow(run_check(registry.get(check), connection, depth=depth, seed=seed, check_timeout=check_timeout), rules)
+
+
+def run_plan_parallel(
+    plan: Plan,
+    subject: str,
+    jobs: int,
+    *,
+    settings: StdioSettings | None = None,
+    check_timeout: float | None = CHECK_TIMEOUT,
+    on_result: Callable[[CheckResult], object] = lambda _result: None,
+) -> list[CheckResult]:
+    """Execute a plan of the suite's own checks in worker processes; the results are those of `run_plan`, in the same order.
+
+    A worker that dies leaves its checks without a result; the judgement reports them as errors of the suite.
+
+    Raises:
+        SuiteError: the subject cannot be started.
+    """
+    results: dict[str, CheckResult] = {}
+    by_check = plan.by_check()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(subject, settings)) as pool:
+        futures = {name: pool.submit(_work, name, rules, plan.depth, plan.seed, check_timeout) for name, rules in by_check.items()}
+        try:
+            for name, future in futures.items():
+                result = _result_of(future)
+                if result is not None:
+                    on_result(result)
+                    results[name] = result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[name] for name in by_check if name in results]
+
+
+def _result_of(future: Any) -> CheckResult | None:
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 -- not needed without workers
+
+    try:
+        result: CheckResult = future.result()
+    except BrokenProcessPool:
+        return None
+    return result
+
+
+def reproduction(subject: str, finding: Finding, *, depth: Depth, seed: int) -> str:
+    """Return the one command line that shows a finding again."""
+    deep = f" --profile-run {depth}" if depth is not Depth.QUICK else ""
+    return f"torvyn-conformance run --subject {shlex.quote(subject)} --rules {finding.rule} --seed {seed}{deep}"

@@ -1,0 +1,1 @@
+"""Reports: a finished run in the forms that people and programs read."""

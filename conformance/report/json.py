@@ -1,0 +1,174 @@
+"""The JSON report of a run: a versioned, typed document; whatever else is shown about a run is made from it.
+
+Schema version 1. Additions keep the version; a field that is removed, renamed or changes its meaning raises it. `seconds` are the only
+values that differ between two runs of the same plan against the same subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from conformance.execute import CheckResult, Finding, reproduction
+from conformance.plan import Plan
+from conformance.rulebook import Rulebook
+from conformance.subjects.protocol import Declaration
+from conformance.verdict import Judgement, Outcome
+
+SCHEMA_VERSION = 1
+
+
+class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule of the rulebook and what became of it."""
+
+    id: str
+    area: str
+    level: str
+    profile: str
+    title: str
+    outcome: Outcome
+    message: str
+    checks: tuple[str, ...]
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding that is neither a pass nor a declared absence, with everything that shows it.
+
+    Attributes:
+        text, consequence: the rule's words, and what it means for a user that it is broken.
+        evidence: the smallest counterexample as data; `program` is the same as the generator prints it.
+        reproduce: the one command line that shows it again.
+    """
+
+    rule: str
+    check: str
+    outcome: Outcome
+    text: str
+    consequence: str
+    message: str
+    expected: str = ""
+    found: str = ""
+    evidence: Any = None
+    program: str = ""
+    transcript: tuple[str, ...] = ()
+    detail: str = ""
+    fault: str = ""
+    reproduce: str = ""
+
+
+class CheckLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One executed check: the rules it judged, how often each was evaluated, and how long it took."""
+
+    name: str
+    evaluations: dict[str, int]
+    seconds: float
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished run."""
+
+    schema_version: int
+    suite: str
+    verdict: str
+    exit_code: int
+    reasons: tuple[str, ...]
+    profiles: dict[str, str]
+    subject: str
+    declaration: Declaration
+    selection: tuple[str, ...]
+    depth: str
+    seed: int
+    rulebook: str
+    generator: str
+    plan: str
+    planned: int
+    executed: int
+    rules_total: int
+    counts: dict[str, int]
+    rules: tuple[RuleLine, ...]
+    failures: tuple[Failure, ...]
+    checks: tuple[CheckLine, ...]
+
+
+SHOWN = frozenset(Outcome) - {Outcome.PASS, Outcome.UNSUPPORTED, Outcome.UNTESTED, Outcome.INAPPLICABLE}
+"""The outcomes of a finding that are shown with their evidence."""
+
+
+def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckResult], judgement: Judgement) -> RunReport:
+    """Put a run's parts together."""
+    results = tuple(results)
+    rules = {rule.id: rule for rule in rulebook.rules}
+    failures = [
+        failure_of(rulebook, plan, subject, finding) for result in results for finding in result.findings if finding.outcome in SHOWN
+    ]
+    failures.sort(key=lambda failure: (-failure.outcome.rank, failure.rule, failure.check))
+    return RunReport(
+        schema_version=SCHEMA_VERSION,
+        suite=plan.suite,
+        verdict=str(judgement.verdict),
+        exit_code=judgement.exit_code,
+        reasons=judgement.reasons,
+        profiles={profile: str(verdict) for profile, verdict in judgement.profiles.items()},
+        subject=subject,
+        declaration=plan.subject,
+        selection=plan.selection,
+        depth=str(plan.depth),
+        seed=plan.seed,
+        rulebook=plan.rulebook,
+        generator=plan.generator,
+        plan=plan.digest,
+        planned=judgement.planned,
+        executed=judgement.executed,
+        rules_total=len(judgement.rules),
+        counts={str(outcome): count for outcome, count in judgement.counts.items()},
+        rules=tuple(
+            RuleLine(
+                id=result.rule,
+                area=str(rules[result.rule].area),
+                level=str(rules[result.rule].level),
+                profile=str(rules[result.rule].profile),
+                title=rules[result.rule].title,
+                outcome=result.outcome,
+                message=result.message,
+                checks=result.checks,
+            )
+            for result in judgement.rules
+        ),
+        failures=tuple(failures),
+        checks=tuple(
+            CheckLine(
+                name=result.check,
+                evaluations={finding.rule: finding.evaluations for finding in result.findings},
+                seconds=round(result.seconds, 3),
+            )
+            for result in results
+        ),
+    )
+
+
+def encode(report: RunReport) -> bytes:
+    """Return a report as indented JSON, ending in a newline."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def failure_of(rulebook: Rulebook, plan: Plan, subject: str, finding: Finding) -> Failure:
+    """Put a finding together with its rule's words and the command that repeats it."""
+    rule = rulebook.get(finding.rule)
+    return Failure(
+        rule=finding.rule,
+        check=finding.check,
+        outcome=finding.outcome,
+        text=rule.text,
+        consequence=rule.consequence,
+        message=finding.message,
+        expected=finding.expected,
+        found=finding.found,
+        evidence=finding.evidence,
+        program=finding.program,
+        transcript=finding.transcript,
+        detail=finding.detail,
+        fault=finding.fault,
+        reproduce=reproduction(subject, finding, depth=plan.depth, seed=plan.seed),
+    )

@@ -1,0 +1,216 @@
+"""What people read: a verdict first and last, a table in between, and for each failure all that is needed to understand and repeat it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.report.json import Failure, RunReport
+from conformance.report.rules import AreaSummary, Explanation, RuleStatus
+from conformance.verdict import Outcome
+
+WIDTH = 120
+LINES = 40
+"""How many lines of one counterexample are shown; the JSON report has all of it."""
+
+STYLES = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "bold red",
+    Outcome.CRASH: "bold red",
+    Outcome.TIMEOUT: "bold red",
+    Outcome.ERROR: "bold magenta",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.FLAKY: "yellow",
+}
+VERDICT_STYLES = {"conformant": "bold green", "not-conformant": "bold red", "indeterminate": "bold yellow"}
+
+
+def clean(text: str) -> str:
+    """Return text that cannot steer a terminal: what is not printable is shown as an escape."""
+    return "".join(char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text)
+
+
+def verdict_line(report: RunReport) -> str:
+    """Return the verdict in one line, with the numbers that it rests on."""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
+    who = f"{report.declaration.name} {report.declaration.version}".strip()
+    return clean(f"{report.verdict}: {who}, {report.rules_total} rules: {counts}")
+
+
+def render_run(report: RunReport) -> str:
+    """Render a finished run."""
+    console, buffer = _console()
+    line = Text(verdict_line(report), style=VERDICT_STYLES[report.verdict])
+    console.print(line)
+    console.print(_plain(f"{report.executed} of {report.planned} planned items executed, {report.depth}, seed {report.seed}"))
+    console.print(_plain(f"plan {report.plan}"))
+    console.print()
+    console.print(_areas(report))
+    for failure in report.failures:
+        console.print()
+        _show_failure(console, failure)
+    console.print()
+    for reason in report.reasons:
+        console.print(_plain(f"- {reason}"))
+    console.print(_plain("profiles: " + ", ".join(f"{profile} {verdict}" for profile, verdict in report.profiles.items())))
+    console.print(line)
+    return buffer.getvalue()
+
+
+def render_failure(failure: Failure) -> str:
+    """Render one failure alone."""
+    console, buffer = _console()
+    _show_failure(console, failure)
+    return buffer.getvalue().strip("\n")
+
+
+def render_rules(lines: Iterable[RuleStatus]) -> str:
+    """Render one line per rule."""
+    console, buffer = _console()
+    table = _table("rule", "level", "status", "title", "checks", "mutants")
+    for line in lines:
+        table.add_row(line.id, line.level, line.status, line.title, ", ".join(line.checks), ", ".join(line.mutants))
+    console.print(table)
+    return buffer.getvalue()
+
+
+def render_summary(lines: Iterable[AreaSummary]) -> str:
+    """Render the counts per area."""
+    console, buffer = _console()
+    table = _table("area", *(f">{word}" for word in ("rules", "checked", "proven", "untested", "untestable")))
+    for line in lines:
+        table.add_row(line.area, *map(str, (line.rules, line.checked, line.proven, line.untested, line.untestable)))
+    console.print(table)
+    console.print(_plain("checked: a check judges it; proven: a seeded fault shows that the check can fail."))
+    return buffer.getvalue()
+
+
+def render_explanation(explanation: Explanation) -> str:
+    """Render one rule with everything known about it."""
+    console, buffer = _console()
+    rule = explanation.rule
+    console.print(Text(f"{rule.id} {rule.title}", style="bold"))
+    console.print(_plain(f"{rule.level}, area {rule.area}, profile {rule.profile}, facet {rule.facet}, {explanation.status}"))
+    _section(console, "The rule", rule.text)
+    _section(console, f"When it is broken ({rule.severity})", rule.consequence)
+    _section(console, "How it is tested", rule.test)
+    if rule.why:
+        _section(console, f"Testability: {rule.testability}", rule.why)
+    if rule.accepts:
+        _section(console, "Also accepted", "\n".join(rule.accepts))
+    if explanation.ambiguities:
+        _section(console, "Where the sources disagree", "\n".join(explanation.ambiguities))
+    if rule.note:
+        _section(console, "Note", rule.note)
+    checks = "\n".join(f"{check.name} ({check.kind}, facet {check.facet}): {check.summary}" for check in explanation.checks)
+    _section(console, "Checks", checks or "none yet")
+    _section(console, "Seeded faults that they find", "\n".join(explanation.mutants) or "none yet")
+    decisions = [f"ADR-{number:03d}" for number in rule.adrs]
+    _section(console, "Sources", "\n".join((*rule.source, *decisions)))
+    if explanation.checks:
+        _section(console, "Try it", explanation.run)
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _console() -> tuple[Console, io.StringIO]:
+    """Return a console that writes into a buffer: in colour when standard output is a terminal, and wide enough when it is not."""
+    buffer = io.StringIO()
+    terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+    return Console(file=buffer, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False), buffer
+
+
+def _plain(text: str) -> Text:
+    return Text(clean(text))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def _areas(report: RunReport) -> Table:
+    outcomes = [outcome for outcome in reversed(Outcome) if outcome in report.counts]
+    table = _table("area", ">rules", *(f">{outcome}" for outcome in outcomes))
+    for area in dict.fromkeys(rule.area for rule in report.rules):
+        rules = [rule for rule in report.rules if rule.area == area]
+        if all(rule.message == "not selected" for rule in rules):
+            continue
+        cells = []
+        for outcome in outcomes:
+            count = sum(rule.outcome == outcome for rule in rules)
+            cells.append(Text(str(count) if count else ".", style=STYLES.get(outcome, "") if count else "dim"))
+        table.add_row(area, str(len(rules)), *cells)
+    return table
+
+
+def _show_failure(console: Console, failure: Failure) -> None:
+    head = Text(f"{failure.outcome.upper()} {failure.rule} [{failure.check}]", style=STYLES.get(failure.outcome, "bold"))
+    console.print(head)
+    rows = [("what happened", failure.message), ("rule", failure.text)]
+    if failure.expected or failure.found:
+        rows[1:1] = [("expected", failure.expected), ("found", failure.found)]
+    if failure.fault:
+        rows.append(("fault of", failure.fault))
+    if failure.evidence is not None:
+        rows.append(("smallest counterexample", _evidence(failure)))
+    if failure.program:
+        rows.append(("as a program", failure.program))
+    if failure.transcript and failure.evidence is None:
+        rows.append(("last messages", "\n".join(failure.transcript[-8:])))
+    if failure.detail:
+        rows.append(("detail", failure.detail))
+    if failure.outcome is Outcome.FAIL:
+        rows.append(("why it matters", failure.consequence))
+    rows.append(("repeat with", failure.reproduce))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, _plain(_shortened(value)))
+    console.print(table)
+
+
+def _evidence(failure: Failure) -> str:
+    evidence = failure.evidence
+    if isinstance(evidence, str):
+        return evidence
+    if isinstance(evidence, dict) and set(evidence) == {"steps"} and isinstance(evidence["steps"], list):
+        return "\n".join(f"{number}. {_one_line(step)}" for number, step in enumerate(evidence["steps"], start=1))
+    if isinstance(evidence, list):
+        return "\n".join(_one_line(part) for part in evidence)
+    return msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode()
+
+
+def _one_line(value: object) -> str:
+    if isinstance(value, dict) and "op" in value:
+        rest = ", ".join(f"{key}={_one_line(each)}" for key, each in value.items() if key != "op")
+        return f"{value['op']}({rest})"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _shortened(text: str) -> str:
+    lines = text.rstrip().split("\n")
+    if len(lines) <= LINES:
+        return "\n".join(lines)
+    return "\n".join((*lines[:LINES], f"... {len(lines) - LINES} more lines; --format json has them"))
+
+
+def _section(console: Console, title: str, body: str) -> None:
+    console.print()
+    console.print(Text(title, style="bold"))
+    for line in body.split("\n"):
+        console.print(Text("  ") + _plain(line))
