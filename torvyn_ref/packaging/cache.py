@@ -61,7 +61,7 @@ class Cache:
 
         A reference with a digest is looked up by the digest alone: no tag can lead it elsewhere (OCI-019).
         """
-        digest = reference.digest or self._pointed(reference)
+        digest = reference.digest if reference.digest is not None else self._pointed(reference)
         return self.blob(digest, DEFAULT_LIMITS.manifest) if digest is not None else None
 
     def store_manifest(self, reference: OciReference, raw: bytes) -> str:

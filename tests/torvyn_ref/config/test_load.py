@@ -220,6 +220,12 @@ def test_grants_are_found_by_node_name_and_else_by_component_name(project):
     assert (down.grant_key, down.granted, down.declared) == ("down", ("wasi:cli/stderr",), ())
 
 
+def test_a_grant_for_the_node_wins_over_one_for_its_component(project):
+    (project / "Torvyn.toml").write_text(PROJECT + "[security.grants.sink]\ncapabilities = ['wasi:cli/stdout']\n")
+    loaded = config.load(project, environment={})
+    assert loaded.node_settings(loaded.flow(), "down").granted == ("wasi:cli/stderr",)
+
+
 def test_a_manifests_capabilities_serve_components_that_declare_none(project):
     tables = "[capabilities.required]\n'a:b' = true\n'c:d' = false\n[capabilities.optional]\n'e:f' = true\n"
     (project / "Torvyn.toml").write_text(PROJECT + tables)

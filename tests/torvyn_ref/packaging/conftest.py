@@ -40,6 +40,11 @@ class Fake:
     faults: dict = field(default_factory=dict)
     bearer: str | None = None
     token_answer: bytes | None = None
+    scoped: bool = False
+
+    def token(self, scope):
+        """The token a request of this scope needs: one for all, or one for manifests and another for blobs."""
+        return f"{self.bearer}-{scope}" if self.scoped else self.bearer
 
     def tamper(self, digest, content):
         self.blobs[digest] = content
@@ -65,12 +70,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def refused(self):
+    def refused(self, path):
         authorization = self.headers.get("Authorization")
         if self.fake.bearer is not None:
-            if authorization == f"Bearer {self.fake.bearer}":
+            scope = "blobs" if "/blobs/" in path else "manifests"
+            if authorization == f"Bearer {self.fake.token(scope)}":
                 return False
-            realm = f'Bearer realm="http://{self.fake.host}/token",service="fake",scope="repository:x:pull"'
+            realm = f'Bearer realm="http://{self.fake.host}/token",service="fake",scope="{scope}"'
             self.answer(401, WWW_Authenticate=realm)
             return True
         if authorization != BASIC:
@@ -87,8 +93,8 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(200, self.fake.token_answer)
             if self.headers.get("Authorization") != BASIC:
                 return self.answer(401)
-            return self.answer(200, json.dumps({"token": self.fake.bearer}).encode())
-        if self.refused():
+            return self.answer(200, json.dumps({"token": self.fake.token(parse_qs(url.query)["scope"][0])}).encode())
+        if self.refused(url.path):
             return None
         if (fault := self.fake.faults.get((self.command, url.path)) or self.fake.faults.get(("*", "*"))) is not None:
             return fault(self)

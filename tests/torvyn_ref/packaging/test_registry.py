@@ -3,12 +3,15 @@
 import json
 import socket
 import uuid
+from contextlib import closing
 
 import pytest
+import requests
 
 from torvyn_ref import packaging
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.packaging.artifact import IMAGE_MANIFEST, WASM_TYPE, parse_manifest
+from torvyn_ref.packaging.registry import RegistrySource
 
 
 def component(size=2000, fill=b"x"):
@@ -324,11 +327,21 @@ class TestFaults:
         assert "insecure" in error.hint
         assert len(registry.requests) == before
 
+    def test_nothing_leads_from_https_to_plain_http(self, registry):
+        with closing(RegistrySource(packaging.parse_oci("r.example/x:1"))) as source, pytest.raises(requests.exceptions.InvalidSchema):
+            source._transport.session.get(f"http://{registry.host}/v2/")
+        assert registry.requests == []
+
     def test_a_token_is_fetched_for_bearer_challenges(self, registry, pushed, cache, options, tmp_path):
         wasm, _, reference = pushed
         registry.bearer = "opaque"
         assert resolve(reference, cache, options, tmp_path).wasm == wasm
         assert any(path == "/token" for _, path, _ in registry.requests)
+
+    def test_a_token_of_one_scope_is_replaced_when_another_is_needed(self, registry, pushed, cache, options, tmp_path):
+        wasm, _, reference = pushed
+        registry.bearer, registry.scoped = "opaque", True
+        assert resolve(reference, cache, options, tmp_path).wasm == wasm
 
     def test_a_given_token_is_used_as_it_is(self, registry, pushed, cache, tmp_path):
         wasm, _, reference = pushed

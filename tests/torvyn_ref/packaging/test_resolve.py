@@ -389,6 +389,16 @@ class TestCache:
         entry.write_text(json.dumps({"reference": self.reference.rendered(), "digest": "sha256:../../../etc/passwd"}))
         assert cache.manifest_of(self.reference) is None
 
+    def test_an_index_entry_of_another_reference_is_not_believed(self, cache):
+        self.fill(cache)
+        (entry,) = (cache.root / "index").iterdir()
+        other = packaging.parse_oci("r.example/team/c:2")
+        self.fill(cache, artifact(OTHER), other)
+        (moved,) = (path for path in (cache.root / "index").iterdir() if path != entry)
+        moved.write_bytes(entry.read_bytes())
+        assert cache.manifest_of(other) is None
+        assert cache.manifest_of(self.reference) is not None
+
     def test_a_link_in_the_cache_is_not_followed(self, cache, tmp_path):
         made = self.fill(cache)
         blob = cache.root / "blobs/sha256" / made.digest.removeprefix("sha256:")
