@@ -13,6 +13,7 @@ from types import MappingProxyType
 from torvyn_ref.calls import Call, Role
 from torvyn_ref.engine.guest import GuestHost
 from torvyn_ref.engine.imports import HostFunction, HostInterface, expand
+from torvyn_ref.security.grants import CapabilitySet
 
 SERIES = "0.1"
 """The version of every Torvyn package that this runtime speaks: any 0.1.x."""
@@ -71,8 +72,20 @@ ALLOCATOR = HostInterface(
     definitions=TYPE_DEFINITIONS,
 )
 
-TORVYN_IMPORTS: Mapping[str, HostInterface] = MappingProxyType({interface.name: interface for interface in (TYPES, ALLOCATOR)})
-"""What every sandbox provides, by interface name without version."""
+CAPABILITY_QUERY = HostInterface(
+    "torvyn:capabilities/capability-query",
+    SERIES,
+    (HostFunction("has-capability", "func(name: string) -> bool", CapabilitySet.answers),),
+)
+
+GUEST_IMPORTS: Mapping[str, HostInterface] = MappingProxyType({interface.name: interface for interface in (TYPES, ALLOCATOR)})
+"""What a `GuestHost` serves, by interface name without version. Every sandbox has it."""
+
+GRANT_IMPORTS: Mapping[str, HostInterface] = MappingProxyType({CAPABILITY_QUERY.name: CAPABILITY_QUERY})
+"""What the sandbox's resolved `CapabilitySet` serves. Every sandbox has it: asking takes no capability (CAP-034)."""
+
+TORVYN_IMPORTS: Mapping[str, HostInterface] = MappingProxyType({**GUEST_IMPORTS, **GRANT_IMPORTS})
+"""Torvyn's own interfaces for guests to import."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,6 @@ from torvyn_ref.engine.stock_link import RESOURCE_IDS, Border, Plan, link, make_
 from torvyn_ref.engine.stock_types import Resources, record
 from torvyn_ref.errors import TorvynError, raise_all
 from torvyn_ref.ids import U64_MAX
-from torvyn_ref.wasi import WasiHost
 
 UNMETERED = U64_MAX
 """The fuel of a call that is not metered."""
@@ -204,7 +203,7 @@ class StockInstance:
         self.has_lifecycle = has_lifecycle
         self.fuel_used = 0
         guest = GuestHost(sandbox.resources, sandbox.owner, sandbox.flow, sandbox.clock, sandbox.context)
-        self.border = Border(guest, WasiHost(sandbox))
+        self.border = Border(guest, sandbox)
         self._guest = guest
         self._ticker = ticker
         self._fuel, self._timeout_ms = _budget(sandbox.limits)

@@ -18,12 +18,17 @@ from wasmtime.component import Linker, LinkerInstance, ResourceType
 
 from torvyn_ref.engine.guest import GuestHost
 from torvyn_ref.engine.imports import GuestFault, HostFunction, HostInterface, WitError, in_series, split_version
-from torvyn_ref.engine.interfaces import TORVYN_IMPORTS
+from torvyn_ref.engine.interfaces import GRANT_IMPORTS, GUEST_IMPORTS, TORVYN_IMPORTS
+from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.stock_types import Describer, InStore, Lift, Lower, Resources, TooLargeTypeError, lifting, returning
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.security.grants import CapabilitySet
 from torvyn_ref.wasi import WASI_IMPORTS, WasiHost, capability_for
 
 HOST_INTERFACES: Mapping[str, HostInterface] = {**TORVYN_IMPORTS, **WASI_IMPORTS}
+
+Host = GuestHost | CapabilitySet | WasiHost
+"""What host functions work on."""
 
 RESOURCE_IDS: Mapping[str, int] = {
     name: number for number, name in enumerate(chain.from_iterable(interface.resources for interface in HOST_INTERFACES.values()), start=1)
@@ -81,11 +86,18 @@ class Border:
     It knows neither the store nor the instance: wasmtime-py keeps callbacks in a table of the process, and what they hold lives as long.
     """
 
-    def __init__(self, guest: GuestHost, wasi: WasiHost) -> None:
-        self.guest = guest
-        self.wasi = wasi
+    def __init__(self, guest: GuestHost, sandbox: Sandbox) -> None:
+        self.wasi = WasiHost(sandbox)
+        self._guest = guest
+        self._capabilities = sandbox.capabilities
         self.fault: GuestFault | None = None
         self.raised: BaseException | None = None
+
+    def host(self, interface: HostInterface) -> Host:
+        """Return the object that serves an interface."""
+        if interface.name in GUEST_IMPORTS:
+            return self._guest
+        return CapabilitySet.of(self._capabilities) if interface.name in GRANT_IMPORTS else self.wasi
 
     def begin(self) -> None:
         """Forget what an earlier call left."""
@@ -132,12 +144,11 @@ def link(linker: Linker, plan: Plan, border: Border) -> None:
     """Define everything that a plan lists."""
     with linker.root() as root:
         for planned in plan.interfaces:
-            host = border.guest if planned.interface.name in TORVYN_IMPORTS else border.wasi
             with root.add_instance(planned.import_name) as instance:
-                _define(instance, planned, host, border)
+                _define(instance, planned, border.host(planned.interface), border)
 
 
-def _define(instance: LinkerInstance, planned: PlannedInterface, host: GuestHost | WasiHost, border: Border) -> None:
+def _define(instance: LinkerInstance, planned: PlannedInterface, host: Host, border: Border) -> None:
     for name, drop in planned.interface.resources.items():
         instance.add_resource(name, ResourceType.host(RESOURCE_IDS[name]), _destructor(partial(drop, host), border))
     for function in planned.functions:
@@ -154,7 +165,7 @@ def _destructor(drop: Callable[[int], None], border: Border) -> Callable[[InStor
     return dropped
 
 
-def _callback(planned: PlannedFunction, host: GuestHost | WasiHost, border: Border) -> Callable[..., Any]:
+def _callback(planned: PlannedFunction, host: Host, border: Border) -> Callable[..., Any]:
     does, lifts, ok, err = partial(planned.function.does, host), planned.lifts, planned.ok, planned.err
 
     def called(store: InStore, *arguments: Any) -> Any:
