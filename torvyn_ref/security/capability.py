@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torvyn_ref.config.suggest import nearest
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.security.kinds import KINDS, Kind, ScopeType
 from torvyn_ref.security.scopes import NetScope, PathScope, PoolScope, PortRange, Scope, ScopeError
@@ -148,7 +149,8 @@ def did_you_mean(text: str) -> str | None:
         except _MisreadError:
             continue
         return f"did you mean {_shown(str(meant))}?"
-    return None
+    alias = nearest(text, ALIASES) if ":" not in text else None
+    return f"did you mean the manifest alias {alias!r}?" if alias is not None else None
 
 
 def endpoint(kind: Kind, host: str, port: int) -> Capability:

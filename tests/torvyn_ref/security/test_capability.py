@@ -184,6 +184,10 @@ def test_a_scope_that_cannot_be_mended_is_not_left_out_of_a_suggestion(text):
     assert did_you_mean(text) is None
 
 
+def test_a_slip_in_an_alias_is_mended():
+    assert did_you_mean("wasi-clock") == "did you mean the manifest alias 'wasi-clocks'?"
+
+
 def test_nothing_comes_near_what_has_no_counterpart():
     assert did_you_mean("stream-ops") is None
     assert did_you_mean("stdio:stdin") is None
