@@ -204,7 +204,8 @@ class OwnershipLockstep:
             return ABLE[op]
         if old_owner == buffer.owner:
             return ("OWN-013", "OWN-012")
-        self._rights(buffer, old_owner)
+        if self.judge.rule == "OWN-010":
+            self._rights(buffer, old_owner)
         return ("OWN-010", "OWN-012")
 
     def _rights(self, buffer: Buffer, old_owner: str) -> None:

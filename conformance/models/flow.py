@@ -88,18 +88,10 @@ class Topology:
         return tuple(name for name, shape in self.stages.items() if shape.role == role and stage in self._downstream[name])
 
     def paths(self, start: str, end: str) -> int:
-        """Return in how many ways elements can get from one stage to another (0 or 1 or 2, which stands for more).
-
-        An aggregator breaks a way: what it emits is its own.
-        """
+        """Return in how many ways elements can get from one stage to another (2 stands for more)."""
         if start == end:
             return 1
-        found = 0
-        for stream in self.stages[end].inputs:
-            source = self.edges[stream].source
-            if self.stages[source].role != "aggregator":
-                found += self.paths(start, source)
-        return min(found, 2)
+        return min(sum(self.paths(start, self.edges[stream].source) for stream in self.stages[end].inputs), 2)
 
     def on_port(self, stage: str, ports: Iterable[str] | None) -> tuple[int, ...]:
         """Return the streams that leave a stage by the named ports (all of them when None), each once (TOPO-008, TOPO-009)."""

@@ -169,7 +169,7 @@ class _Settling(Monitor):
 
     def doubt(self, event: e.PressureChanged) -> bool:
         """Tell whether an `off` above the low mark may still be the last event of its stream; remember it then."""
-        if event.depth > self.view.streams[event.stream].low and self.view.state != "Running":
+        if not event.on and event.depth > self.view.streams[event.stream].low and self.view.state != "Running":
             self.early[event.stream] = self.at or 0
             return True
         return False

@@ -1,0 +1,106 @@
+"""Running flows on a subject and watching them: directed ones first, then drawn ones, shrunk when one shows a violation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from hypothesis.strategies import SearchStrategy
+
+from conformance.checks import Budget
+from conformance.errors import Inconclusive, NotOffered, Refused, SubjectError, Violation
+from conformance.subjects.protocol import FlowRunReply, FlowSpec
+from conformance.subjects.session import Session
+from conformance.traces.check import watch
+
+AROUND = 6
+"""How many events before a finding are shown with it."""
+
+
+class Abort(BaseException):
+    """The subject died, declined or refused in the middle of a search: carried past Hypothesis, which would try to shrink it."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def run_flow(session: Session, spec: FlowSpec) -> FlowRunReply:
+    """Run one valid flow.
+
+    Raises:
+        SubjectError, NotOffered: the subject died or declined.
+        Inconclusive: it refuses a valid flow, so that nothing can be said.
+    """
+    try:
+        return session.flows.run(spec)
+    except Refused as refused:
+        raise Inconclusive(f"the subject refuses a valid flow: {refused}") from refused
+
+
+def judge_flow(session: Session, budget: Budget, rule: str, spec: FlowSpec) -> FlowRunReply:
+    """Run one flow and watch one rule.
+
+    Raises:
+        Violation: the rule is broken; its evidence is the flow, the place in its trace, and the events before.
+    """
+    reply = run_flow(session, spec)
+    try:
+        times = watch(spec, reply.trace, (rule,), reply)[rule]
+    except Violation as violation:
+        budget.touch(rule)
+        raise with_flow(violation, spec, reply) from None
+    if times:
+        budget.touch(rule, times)
+    return reply
+
+
+def with_flow(violation: Violation, spec: FlowSpec, reply: FlowRunReply) -> Violation:
+    """Return a violation with the flow that shows it as its evidence."""
+    at = (violation.evidence or {}).get("event")
+    last = len(reply.trace) if at is None else at + 1
+    violation.evidence = {
+        "flow": msgspec.to_builtins(spec),
+        "event": at,
+        "trace": [msgspec.to_builtins(event) for event in reply.trace[max(0, last - AROUND) : last]],
+    }
+    return violation
+
+
+def expect_end(session: Session, budget: Budget, rule: str, spec: FlowSpec, states: Iterable[str]) -> None:
+    """Run a directed flow whose terminal state the rule fixes.
+
+    Raises:
+        Violation: it ends in another.
+    """
+    reply = judge_flow(session, budget, rule, spec)
+    allowed = sorted(states)
+    budget.touch(rule)
+    if reply.state not in allowed:
+        raise with_flow(Violation(rule, "the flow ends in the wrong state", expected=" or ".join(allowed), found=reply.state), spec, reply)
+
+
+def search_flows(
+    session: Session, budget: Budget, rule: str, stories: Iterable[FlowSpec], drawn: SearchStrategy[FlowSpec] | None, *, examples: int = 50
+) -> None:
+    """Watch one rule over directed flows, then over drawn ones.
+
+    Raises:
+        Violation: the rule is broken, by the smallest flow that was found.
+        SubjectError, NotOffered, Inconclusive: see `run_flow`.
+    """
+    for story in stories:
+        judge_flow(session, budget, rule, story)
+    if drawn is None:
+        return
+
+    def law(spec: FlowSpec) -> None:
+        try:
+            judge_flow(session, budget, rule, spec)
+        except (SubjectError, NotOffered, Inconclusive) as error:
+            raise Abort(error) from error
+
+    try:
+        budget.for_all(drawn, law, max_examples=examples)
+    except Abort as abort:
+        raise abort.cause from None
