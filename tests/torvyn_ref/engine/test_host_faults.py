@@ -1,9 +1,12 @@
 """When it is the host that fails, or is called back: nothing is swallowed, nothing comes in twice, nothing wraps."""
 
+import contextlib
+
 import pytest
 
 from torvyn_ref.calls import Call, Cause, Element, ErrorKind
 from torvyn_ref.clock import VirtualClock
+from torvyn_ref.engine.imports import GuestFault
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
 from torvyn_ref.resources import ResourceManager
@@ -165,3 +168,52 @@ def test_a_loan_that_the_driver_forgot_to_open_is_the_hosts_defect(guest):
     with pytest.raises(TorvynError) as caught:
         instance.call(Call.PROCESS, Element(0, 0, "", handle))
     assert caught.value.kind == "not-owner"
+
+
+def test_a_buffer_that_is_not_the_guests_is_never_taken_on_its_word(guest):
+    """wasmtime vouches for the type of a handle; whose it is, only the host's table knows."""
+    body = f"""
+      (local $mine i32)
+      (local.set $mine (call $buffer-of (text "mine")))
+      (call $drop-mutable-buffer (call $allocate (i64.const 1)))
+      {DROP}
+      (call $emit (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (local.get $mine))"""
+    clock, looks = Acting(), []
+    instance = guest("transform", {"process": body}, clock=clock)
+
+    def forget():
+        looks.append(1)
+        if len(looks) == 2:
+            instance.instance._guest._buffers.clear()
+
+    clock.act = forget
+    failure = instance.feed()
+    assert (failure.kind, failure.cause, failure.poisoned) == (ErrorKind.FATAL, Cause.OWNERSHIP, True)
+    assert instance.feed() == failure
+    assert instance.left() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "act"),
+    [
+        (f"{DROP} (call $drop-element)", None),
+        (f'{DROP} (fail internal "no")', None),
+        ("unreachable", None),
+        ("(call $spin) unreachable", None),
+        (ALLOCATE, raising(KeyboardInterrupt())),
+        (ALLOCATE, raising(ValueError())),
+    ],
+    ids=["ok", "err", "trap", "fuel", "interrupted", "host"],
+)
+def test_loans_end_on_every_way_out(guest, body, act):
+    clock = Acting()
+    instance = guest("transform", {"process": body}, clock=clock)
+    seen = []
+    lend = instance.instance._guest.lend
+    instance.instance._guest.lend = lambda handle: seen.append(lend(handle)) or seen[-1]
+    clock.act = act or Acting.act
+    with contextlib.suppress(KeyboardInterrupt, ValueError):
+        instance.feed()
+    assert len(seen) == 1
+    with pytest.raises(GuestFault, match="loan has ended"):
+        instance.instance._guest.read_all(seen[0])

@@ -1,23 +1,18 @@
 """What a component imports and exports is checked before anything exists, all at once, each by name."""
 
 import gc
-from pathlib import Path
 
 import pytest
 import wasmtime
-import wasmtime.component
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wasmtime.component import _linker
 
 from torvyn_ref.calls import Call, Cause, Element, Failure, FlowContext, Role
 from torvyn_ref.clock import VirtualClock
-from torvyn_ref.engine.interfaces import ALLOCATOR, TORVYN_IMPORTS, TYPES
 from torvyn_ref.engine.protocol import ComponentShape, Sandbox
 from torvyn_ref.errors import TorvynError, TorvynErrors
 from torvyn_ref.resources import ResourceManager
-
-COMPONENTS = Path(__file__).resolve().parents[3] / "corpus/components"
 
 DROP = "(call $drop-input (local.get $payload) (local.get $context))"
 PLAIN = {"process": f"{DROP} (call $drop-element)"}
@@ -262,19 +257,3 @@ QUERY = """
 LOWERED = """
   (alias export $query "has-capability" (func $host-has))
   (core func $has (canon lower (func $host-has) (memory $memory)))"""
-
-
-def test_the_probe_imports_exactly_the_functions_that_the_engine_links(compiled):
-    """Name by name: a function that the engine had and the contract had not, or the reverse, would show here (CON-001)."""
-    engine = wasmtime.Engine()
-    data = (COMPONENTS / "probe-all.wasm").read_bytes()
-    component = wasmtime.component.Component(engine, data)
-    imported = {
-        name.partition("@")[0]: {
-            exported for exported, item in extern.ty.exports(engine).items() if isinstance(item.ty, wasmtime.component.FuncType)
-        }
-        for name, extern in component.type.imports(engine).items()
-    }
-    linked = {interface.name: {function.name for function in interface.functions} for interface in (TYPES, ALLOCATOR)}
-    assert imported == linked
-    assert set(linked) < set(TORVYN_IMPORTS)
