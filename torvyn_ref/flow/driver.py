@@ -348,8 +348,9 @@ class FlowDriver:
         """Leave nothing behind, then say how it went (CANCEL-012, CANCEL-015)."""
         self._phase = _Phase.OVER
         for edge in self.edges:
-            if edge.stream.settle(now) and self._observer is not None:
-                self._observer.pressure(now, edge.index, on=False, depth=edge.stream.depth, duration_ns=None)
+            stream = edge.stream
+            if stream.settle(now) and self._observer is not None:
+                self._observer.pressure(now, edge.index, on=False, depth=stream.depth, duration_ns=now - stream.active_since)
         reclaimed = len(self._resources.release_flow(self.flow).freed)
         copies = self._resources.close_flow_copies(self.flow)
         if self._lifecycle.state is FlowState.VALIDATED:  # an init failed: the flow never ran

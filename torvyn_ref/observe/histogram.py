@@ -1,0 +1,100 @@
+"""Histograms with fixed buckets: nothing is allocated after construction, a record costs a search among 25 numbers (OBS-003..006)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+from torvyn_ref.errors import TorvynError
+
+SECOND = 1_000_000_000
+
+_STEPS = (100, 250, 500)
+LATENCY_NS = (*(step * 10**decade for decade in range(8) for step in _STEPS), 10 * SECOND)
+"""Upper edges of the 25 latency buckets, in nanoseconds: 100 ns to 10 s."""
+
+SIZE_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
+"""Upper edges of the 10 size buckets, in bytes."""
+
+PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+"""The percentiles that a snapshot holds."""
+
+_PRECISION = 1000  # percentiles are exact to a thousandth of a percent; integer arithmetic keeps 99.9 % of 1000 at rank 999
+
+
+class Histogram:
+    """Counts of non-negative integers by bucket, with their sum, count, minimum and maximum.
+
+    Bucket i counts values v with `edges[i-1] < v <= edges[i]`; one more bucket holds what lies above the last edge (OBS-003).
+
+    Raises:
+        TorvynError: observe/invalid-buckets unless the edges are positive and strictly ascending (OBS-025).
+    """
+
+    __slots__ = ("_least", "buckets", "count", "edges", "maximum", "total")
+
+    def __init__(self, edges: Sequence[int] = LATENCY_NS) -> None:
+        self.edges = tuple(edges)
+        if not self.edges or self.edges[0] <= 0 or any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
+            raise TorvynError("observe", "invalid-buckets", f"bucket edges are positive and strictly ascending, got {list(edges)}")
+        self.buckets = [0] * (len(self.edges) + 1)
+        self.count = 0
+        self.total = 0
+        self.maximum = 0
+        self._least: int | None = None
+
+    def record(self, value: int) -> None:
+        """Count one value; a negative one (a clock that was set back) counts as 0."""
+        least = self._least
+        if least is None or value < least:
+            self._least = value = max(value, 0)
+        if value > self.maximum:  # noqa: PLR1730  # max() would cost a third of this method
+            self.maximum = value
+        self.count += 1
+        self.total += value
+        self.buckets[bisect_left(self.edges, value)] += 1
+
+    @property
+    def minimum(self) -> int:
+        """Return the smallest value recorded; 0 when there is none (OBS-006)."""
+        return self._least or 0
+
+    @property
+    def mean(self) -> float:
+        """Return the average; 0 when nothing was recorded."""
+        return self.total / self.count if self.count else 0.0
+
+    def percentile(self, percent: float) -> int:
+        """Return an estimate of the value that `percent` per cent of the records do not exceed; 0 when there are none (OBS-004).
+
+        The record of rank `ceil(percent/100 * count)` is looked for; within its bucket values are taken to be spread evenly, and the
+        result never leaves [minimum, maximum]. It grows with `percent` (OBS-005).
+
+        Raises:
+            TorvynError: observe/invalid-percentile outside 0..100.
+        """
+        if not 0 <= percent <= 100:
+            raise TorvynError("observe", "invalid-percentile", f"a percentile lies in 0..100, got {percent}")
+        rank = max(1, -(-round(percent * _PRECISION) * self.count // (100 * _PRECISION)))
+        below = 0
+        for index, held in enumerate(self.buckets):
+            if below + held >= rank:
+                lower = self.edges[index - 1] if index else 0
+                upper = self.edges[index] if index < len(self.edges) else self.maximum
+                estimate = lower + (upper - lower) * (rank - below) // held
+                return min(max(estimate, self.minimum), self.maximum)
+            below += held
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return count, sum, extremes, mean, percentiles and buckets as JSON-ready data; the last bucket's edge is null."""
+        return {
+            "count": self.count,
+            "sum": self.total,
+            "min": self.minimum,
+            "max": self.maximum,
+            "mean": self.mean,
+            **{f"p{percent:g}".replace(".", ""): self.percentile(percent) for percent in PERCENTILES},
+            "buckets": [[edge, held] for edge, held in zip((*self.edges, None), self.buckets, strict=True)],
+        }
