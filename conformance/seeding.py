@@ -20,20 +20,19 @@ def derive(seed: int, name: str) -> int:
 
 @contextmanager
 def blind() -> Iterator[None]:
-    """Let Hypothesis generate without looking at the modules of this process, for the time of a check."""
+    """Let Hypothesis generate without looking at the modules of this process, for the time of a check.
+
+    The library has no setting for this, so a private function is replaced; a test holds it to its effect.
+    """
     from hypothesis.internal.conjecture import providers  # noqa: PLC0415 -- the pytest plugin imports this module in every run
-    from hypothesis.internal.constants_ast import Constants  # noqa: PLC0415 -- as below
+    from hypothesis.internal.constants_ast import Constants  # noqa: PLC0415 -- as above
 
-    class BlindProvider(providers.HypothesisProvider):
-        """Hypothesis' own provider, without constants from local modules."""
-
-        _local_constants = Constants()  # pyright: ignore[reportAssignmentType] -- a cached property there
-
-    before = providers.AVAILABLE_PROVIDERS["hypothesis"]
+    nothing = Constants()
+    seeing = providers._get_local_constants  # noqa: SLF001 -- see above
     providers.CONSTANTS_CACHE.cache.clear()
-    providers.AVAILABLE_PROVIDERS["hypothesis"] = BlindProvider
+    providers._get_local_constants = lambda: nothing  # noqa: SLF001 -- see above
     try:
         yield
     finally:
-        providers.AVAILABLE_PROVIDERS["hypothesis"] = before
+        providers._get_local_constants = seeing  # noqa: SLF001 -- see above
         providers.CONSTANTS_CACHE.cache.clear()
