@@ -206,18 +206,15 @@ class StreamMachine(RuleBasedStateMachine):
         if lockstep is not None:
             self._guard(lambda: lockstep.play(step))
 
-    @rule(times=st.integers(1, 4))
-    def push(self, times: int) -> None:
-        """Push the next numbers."""
-        for _ in range(times):
-            self.value += 1
-            self.play(op="streams.push", value=self.value)
-
-    @rule(times=st.integers(1, 4))
-    def pop(self, times: int) -> None:
-        """Take some numbers."""
-        for _ in range(times):
-            self.play(op="streams.pop")
+    @rule(moves=st.lists(st.booleans(), min_size=1, max_size=6))
+    def move(self, moves: list[bool]) -> None:
+        """Push the next number (True) or take one (False), a few times."""
+        for push in moves:
+            if push:
+                self.value += 1
+                self.play(op="streams.push", value=self.value)
+            else:
+                self.play(op="streams.pop")
 
     @rule(sure=st.sampled_from((False, False, False, False, False, False, False, True)))
     def complete(self, sure: bool) -> None:  # noqa: FBT001 -- Hypothesis passes by keyword
