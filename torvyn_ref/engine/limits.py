@@ -31,6 +31,7 @@ class EpochTicker:
         self._pause = pause or self._stop.wait
         self._work = threading.Condition()
         self._running = 0
+        self._asleep = False
         self._thread: threading.Thread | None = None
 
     @staticmethod
@@ -72,6 +73,11 @@ class EpochTicker:
         """Tell whether the thread is there."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def is_asleep(self) -> bool:
+        """Tell whether the thread waits for a timed call to begin, rather than for a period to end."""
+        return self._asleep
+
     def close(self) -> None:
         """Stop the thread and wait for it; idempotent."""
         self._stop.set()
@@ -84,7 +90,9 @@ class EpochTicker:
         while True:
             with self._work:
                 while not self._running and not self._stop.is_set():
+                    self._asleep = True
                     self._work.wait()
+                self._asleep = False
             if self._stop.is_set() or self._pause(PERIOD_MS / 1000):
                 return
             self._advance()

@@ -306,7 +306,7 @@ class StockInstance:
         self._linker.close()
 
     def _begin(self) -> None:
-        self.border.begin()
+        self.border.wasi.begin_call()
         self._store.set_fuel(self._fuel)
         if self._timeout_ms is not None:
             self._store.set_epoch_deadline(EpochTicker.ticks(self._timeout_ms))

@@ -99,11 +99,6 @@ class Border:
             return self._guest
         return CapabilitySet.of(self._capabilities) if interface.name in GRANT_IMPORTS else self.wasi
 
-    def begin(self) -> None:
-        """Forget what an earlier call left."""
-        self.fault = self.raised = None
-        self.wasi.begin_call()
-
     def stop(self, reason: BaseException) -> WasmtimeError:
         """Remember why a host function did not return, and say what ends the call inside wasmtime.
 

@@ -45,6 +45,8 @@ def test_it_ticks_once_per_period_while_calls_run_and_not_between_them():
     assert len(ticks) == 1
     ticker.leave()
     pauses.go.release()  # the period that had begun still ends; then it sleeps
+    while not ticker.is_asleep:
+        assert not pauses.reached.acquire(blocking=False), "it waits for another period though no call runs"
     ticker.enter()
     ticker.enter()
     pauses.await_pause()
