@@ -87,6 +87,8 @@ class ReferenceFlows:
         if self._parts.stream is not Stream:
             for edge in driver.edges:
                 edge.stream = self._parts.stream(edge.stream.config)
+            for place in driver.stages:  # a stage keeps its inputs' queues at hand
+                place.queues = [edge.stream.items for edge in place.inputs]
         shell = _Shell(driver, spec)
         report = simulate(shell, instances, clock, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
         return _reply(spec, shell, report, writer, manager.live_count)
