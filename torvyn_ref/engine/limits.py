@@ -10,9 +10,16 @@ import threading
 from collections.abc import Callable
 
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.ids import U64_MAX
 
 PERIOD_MS = 10
 """Between two ticks; a timeout is exact to about one period."""
+
+UNMETERED = U64_MAX
+"""The fuel of a call without a limit: wasmtime meters every store of an engine that meters any."""
+
+NO_DEADLINE = 1 << 62
+"""Ticks until the deadline of a call without a timeout: longer than anything lasts."""
 
 
 class EpochTicker:

@@ -12,26 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import wasmtime
-from wasmtime import Store, WasmtimeError, component
+from wasmtime import WasmtimeError, component
 from wasmtime.component import Component, Linker, ResourceHost
 
-from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
-from torvyn_ref.engine.guest import CONTEXT_REP, GuestHost
-from torvyn_ref.engine.imports import GuestFault, in_series, split_version
+from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Role, Signal
+from torvyn_ref.engine.guest import CONTEXT_REP
+from torvyn_ref.engine.imports import in_series, split_version
 from torvyn_ref.engine.interfaces import LIFECYCLE, ROLE_EXPORTS, SERIES, GuestInterface
 from torvyn_ref.engine.limits import EpochTicker
-from torvyn_ref.engine.protocol import ComponentShape, Limits, Sandbox
+from torvyn_ref.engine.protocol import ComponentShape, Sandbox
+from torvyn_ref.engine.sandboxed import SandboxedInstance
 from torvyn_ref.engine.stock_answers import DECODE, failure_of, root_cause
 from torvyn_ref.engine.stock_link import RESOURCE_IDS, Border, Plan, link, make_plan, wrong_type
 from torvyn_ref.engine.stock_types import Resources, record
 from torvyn_ref.errors import TorvynError, raise_all
-from torvyn_ref.ids import U64_MAX
-
-UNMETERED = U64_MAX
-"""The fuel of a call that is not metered."""
-
-NO_DEADLINE = 1 << 62
-"""An epoch that no ticker reaches."""
 
 _MAGIC = b"\0asm"
 _CORE_MODULE = b"\x01\x00\x00\x00"
@@ -191,37 +185,14 @@ class StockCompiled:
         )
 
 
-class StockInstance:
-    """One component in one store.
-
-    Closing it ends the store; the buffers that the guest held stay in the resource manager, charged to its owner, until the host takes
-    them back (OWN-030): they are evidence, and outputs on their way are among them.
-    """
+class StockInstance(SandboxedInstance):
+    """A component behind wasmtime's component API."""
 
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, sandbox: Sandbox, role: Role, *, has_lifecycle: bool) -> None:
-        self.role = role
-        self.has_lifecycle = has_lifecycle
-        self.fuel_used = 0
-        guest = GuestHost(sandbox.resources, sandbox.owner, sandbox.flow, sandbox.clock, sandbox.context)
-        self.border = Border(guest, sandbox)
-        self._guest = guest
-        self._ticker = ticker
-        self._fuel, self._timeout_ms = _budget(sandbox.limits)
-        self._entered = False
-        self._closed = False
-        self._dead: Failure | None = None
+        super().__init__(engine, ticker, sandbox, role, has_lifecycle=has_lifecycle)
+        self.border = Border(self._guest, self._wasi, sandbox.capabilities)
         self._functions: Mapping[Call, component.Func] = {}
-        self._store = Store(engine)
         self._linker = Linker(engine)
-        limits = sandbox.limits
-        self._store.set_limits(memory_size=limits.memory_bytes, table_elements=limits.table_elements, memories=limits.memories)
-        if self._timeout_ms is None:
-            self._store.set_epoch_deadline(NO_DEADLINE)
-
-    @property
-    def held(self) -> int:
-        """Return how many buffers the guest holds."""
-        return self._guest.held
 
     def start(self, compiled: Component, plan: Plan, exports: list[_Export]) -> None:
         """Link, instantiate under the limits of a call, and look the functions up.
@@ -252,84 +223,36 @@ class StockInstance:
                 functions[call] = function
         self._functions = functions
 
-    def call(self, call: Call, argument: Element | Signal | str | None = None) -> Answer:
-        """Make one call: fuel and deadline afresh, the element lent until it returns.
+    def _find(self, call: Call) -> None:
+        self._functions[call]
 
-        Raises:
-            KeyError: the component does not export the function.
-            TorvynError: engine/reentrant-call from inside a call of the same instance, engine/closed-instance after `close`.
-            OverflowError: a sequence or timestamp that is no u64.
-            BaseException: what a host function raised, KeyboardInterrupt and SystemExit included; the instance is dead then.
-        """
-        if self._entered:
-            raise TorvynError("engine", "reentrant-call", f"{call} was called while another call of the same instance is running")
-        if self._closed:
-            raise TorvynError("engine", "closed-instance", f"{call} was called on an instance that is closed")
-        function = self._functions[call]
-        if self._dead is not None:
-            return self._dead
+    def _enter(self, call: Call, argument: Element | Signal | str | None) -> Answer:
         arguments = self._lower(argument)
-        self._entered = True
+        self._begin()
         try:
-            self._begin()
-            try:
-                result = function(self._store, *arguments)
-            finally:
-                self._end()
-            return DECODE[call](self._store, self._guest, result)
-        except WasmtimeError as error:
-            self._dead = failure_of(error, self.border.fault)
-            if self.border.raised is not None:
-                raise self.border.raised from None
-            return self._dead
-        except GuestFault as fault:
-            self._dead = Failure(ErrorKind.FATAL, str(fault), Cause.OWNERSHIP, poisoned=True)
-            return self._dead
-        except BaseException:
-            self._dead = Failure(ErrorKind.INTERNAL, "the host failed during a call of this instance", Cause.ENGINE, poisoned=True)
-            raise
+            result = self._functions[call](self._store, *arguments)
         finally:
-            self._guest.end_loans()
-            self._entered = False
+            self._end()
+        return DECODE[call](self._store, self._guest, result)
 
-    def close(self) -> None:
-        """End the store and everything in it; idempotent.
+    def _failure_of(self, error: BaseException) -> Failure | None:
+        if not isinstance(error, WasmtimeError):
+            return None
+        if self.border.raised is not None:
+            self._dead = failure_of(error, self.border.fault)
+            raise self.border.raised from None
+        return failure_of(error, self.border.fault)
 
-        Raises:
-            TorvynError: engine/reentrant-call from inside a call of this instance.
-        """
-        if self._entered:
-            raise TorvynError("engine", "reentrant-call", "close was called while a call of the same instance is running")
-        self._closed = True
+    def _release(self) -> None:
         self._functions = {}
-        self._store.close()
         self._linker.close()
-
-    def _begin(self) -> None:
-        self.border.wasi.begin_call()
-        self._store.set_fuel(self._fuel)
-        if self._timeout_ms is not None:
-            self._store.set_epoch_deadline(EpochTicker.ticks(self._timeout_ms))
-            self._ticker.enter()
-
-    def _end(self) -> None:
-        if self._timeout_ms is not None:
-            self._ticker.leave()
-        self.fuel_used += self._fuel - self._store.get_fuel()
 
     def _lower(self, argument: Element | Signal | str | None) -> tuple[Any, ...]:
         if argument is None:
             return ()
         if not isinstance(argument, Element):
             return (str(argument),)
-        for number in (argument.sequence, argument.timestamp_ns):
-            if not 0 <= number <= U64_MAX:
-                raise OverflowError(f"{number} does not fit in a u64")
         meta = (("sequence", argument.sequence), ("timestamp-ns", argument.timestamp_ns), ("content-type", argument.content_type))
         payload = ResourceHost.borrow(self._guest.lend(argument.handle), _BUFFER)
         context = ResourceHost.borrow(CONTEXT_REP, _CONTEXT)
         return (record((("meta", record(meta)), ("payload", payload), ("context", context))),)
-
-
-def _budget(limits: Limits) -> tuple[int, int | None]:
-    return UNMETERED if limits.fuel is None else limits.fuel, limits.call_timeout_ms

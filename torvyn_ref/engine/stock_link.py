@@ -19,7 +19,6 @@ from wasmtime.component import Linker, LinkerInstance, ResourceType
 from torvyn_ref.engine.guest import GuestHost
 from torvyn_ref.engine.imports import GuestFault, HostFunction, HostInterface, WitError, in_series, split_version
 from torvyn_ref.engine.interfaces import GRANT_IMPORTS, GUEST_IMPORTS, TORVYN_IMPORTS
-from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.stock_types import Describer, InStore, Lift, Lower, Resources, TooLargeTypeError, lifting, returning
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.security.grants import CapabilitySet
@@ -86,10 +85,10 @@ class Border:
     It knows neither the store nor the instance: wasmtime-py keeps callbacks in a table of the process, and what they hold lives as long.
     """
 
-    def __init__(self, guest: GuestHost, sandbox: Sandbox) -> None:
-        self.wasi = WasiHost(sandbox)
+    def __init__(self, guest: GuestHost, wasi: WasiHost, capabilities: frozenset[str]) -> None:
         self._guest = guest
-        self._capabilities = sandbox.capabilities
+        self._wasi = wasi
+        self._capabilities = capabilities
         self.fault: GuestFault | None = None
         self.raised: BaseException | None = None
 
@@ -97,7 +96,7 @@ class Border:
         """Return the object that serves an interface."""
         if interface.name in GUEST_IMPORTS:
             return self._guest
-        return CapabilitySet.of(self._capabilities) if interface.name in GRANT_IMPORTS else self.wasi
+        return CapabilitySet.of(self._capabilities) if interface.name in GRANT_IMPORTS else self._wasi
 
     def stop(self, reason: BaseException) -> WasmtimeError:
         """Remember why a host function did not return, and say what ends the call inside wasmtime.
