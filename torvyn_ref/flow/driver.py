@@ -74,6 +74,11 @@ class FlowSettings:
             raise TorvynError(
                 "flow", "invalid-setting", f"elements_per_yield lies in 1..{HARD_CEILING}, got {self.elements_per_yield}", code="E0703"
             )
+        if self.limit is not None and self.limit < 1:
+            raise TorvynError("flow", "invalid-setting", f"limit is at least 1 element, got {self.limit}", code="E0703")
+        for name, value in (("quantum", self.quantum_ns), ("deadline", self.deadline_ns), ("drain timeout", self.drain_timeout_ns)):
+            if value is not None and value < 0:
+                raise TorvynError("flow", "invalid-setting", f"the {name} is at least 0 ns, got {value}", code="E0703")
 
     @property
     def batch(self) -> int:
@@ -160,7 +165,7 @@ class FlowDriver:
         self._executions = 0
         self._last_yield = 0
         self._sequence = 0
-        self._started = 0
+        self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
         self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
         self._open_stages = len(self.stages)
@@ -368,7 +373,7 @@ class FlowDriver:
             elements_in=self._elements_in,
             delivered=self._delivered,
             discarded=self._discarded,
-            duration_ns=now - self._started if self._started else 0,
+            duration_ns=0 if self._started is None else now - self._started,
             streams=tuple(edge.stream.statistics() for edge in self.edges),
             stages=tuple(StageStatistics(stage.name, stage.invocations, stage.errors, stage.busy_ns) for stage in self.stages),
             copies=copies.ops_by_reason,
@@ -416,6 +421,10 @@ class FlowDriver:
     # ---------------------------------------------------------------- answers
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
+        if isinstance(answer, list):  # a router's ports; they may yet turn out to be a failure
+            assert element is not None
+            self._route(stage, element, [str(port) for port in answer])
+            return
         stage.attempts = stage.failures_in_a_row = 0
         if isinstance(answer, Output):
             self._emit(stage, element, answer)
@@ -431,9 +440,6 @@ class FlowDriver:
                     edge.hold(self._now)
                 elif edge.held:
                     edge.resume()
-        elif isinstance(answer, list):
-            self._route(stage, element, [str(port) for port in answer])
-            return
         if element is not None:
             self._end_use(element)
             if not stage.open_inputs:
@@ -465,6 +471,7 @@ class FlowDriver:
             message = f"router {stage.name!r} chose port {unknown[0]!r}; it has {', '.join(map(repr, stage.ports))}"
             self._failed(stage, Call.ROUTE, element, Failure(ErrorKind.INTERNAL, message))
             return
+        stage.attempts = 0
         for port in dict.fromkeys(ports):  # a port named twice gets the element once (TOPO-009)
             self._send(stage, element, stage.ports[port])
         self._end_use(element)
@@ -576,7 +583,7 @@ class FlowDriver:
         stage.attempts += 1
         if call in {Call.TEARDOWN, Call.NOTIFY} and not failure.poisoned:
             action = Action.LOG
-        elif call in {Call.INIT, Call.COMPLETE, Call.FLUSH, Call.TEARDOWN}:
+        elif call in {Call.INIT, Call.COMPLETE, Call.FLUSH, Call.TEARDOWN} and failure.cause is not Cause.QUEUE_FULL:
             action = Action.LOG if call is Call.TEARDOWN else Action.FAIL
         else:
             action = decide(self.settings.error_policy, failure, stage.attempts)

@@ -114,11 +114,14 @@ class ResourceManager:
         pool = self._pools.pool_for(request)
         capacity = request if pool is None else pool.capacity
         self._budgets.charge(owner, capacity)
+        block = None
         try:
             block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
             handle = self._table.insert(Entry(block, owner, flow, self._ledger[flow], now_ns))
         except BaseException:
             self._budgets.credit(owner, capacity)
+            if block is not None:
+                block.retire(0)
             raise
         self.created += 1
         if self.observer is not None:
