@@ -1,45 +1,43 @@
-"""`torvyn-ref`: run a flow on the reference runtime, or check it without running.
-
-People read stderr; data goes to stdout (CLI-001, CLI-002). Exit codes are in docs/exit-codes.md.
-"""
+"""`torvyn-ref`: run a flow on the reference runtime, or check it without running (docs/torvyn-ref.md)."""
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from enum import IntEnum, StrEnum
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, TextIO
 
 import anyio
 import typer
-from rich.console import Console
 
 from torvyn_ref import config, session, summary
 from torvyn_ref.clock import SystemClock
-from torvyn_ref.errors import TorvynError, TorvynErrors
+from torvyn_ref.errors import TorvynError, raise_all
 from torvyn_ref.flow import FlowState
 from torvyn_ref.host import Attachments, Host
 from torvyn_ref.packaging.registry import RegistryOptions
+from torvyn_ref.planning import StageInfo, each
+from torvyn_ref.reactor import open_feed
 from torvyn_ref.security.audit import AuditLog, AuditSink, discard
 from torvyn_ref.security.sinks import JsonLines, RotatingFile
+from torvyn_ref.taps import OutputFile
+from torvyn_ref.terminal import Exit, console, fail, hang_up, plain, print_json, say, warn
 
-app = typer.Typer(name="torvyn-ref", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
-
-
-class Exit(IntEnum):
-    """Exit codes (CLI-003, CLI-004)."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    ENVIRONMENT = 3
-    INTERRUPTED = 130
+app = typer.Typer(
+    name="torvyn-ref",
+    help="Torvyn's reference runtime: run a flow of WebAssembly components, or check it without running.\n\n"
+    "Words for people go to stderr, data goes to stdout. Exit codes: 0 done, 1 failed or refused, 2 wrong usage, configuration or file, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 class Format(StrEnum):
@@ -49,26 +47,18 @@ class Format(StrEnum):
     JSON = "json"
 
 
-CATEGORIES = {
-    "config": "config",
-    "cli": "io",
-    "contract": "contract",
-    "topology": "link",
-    "packaging": "packaging",
-    "security": "security",
-}
-"""The error category of each subsystem (CLI-002); what is not here is `runtime`."""
-
-_USAGE = {"config", "io"}
-_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)")
+_DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIGNALLED = 128
+"""A run that a signal ended exits with this and the signal's number."""
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="FLOW", help="A Torvyn.toml, or the directory that holds one.", show_default=False)
 ]
-FlowOption = Annotated[str | None, typer.Option("--flow", help="Which flow of the project; the first, when not given.")]
+FlowOption = Annotated[str | None, typer.Option("--flow", metavar="NAME", help="Which flow of the project; the first, when not given.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="Override a configuration key, e.g. runtime.drain_timeout_ms=100.")
+    list[str] | None,
+    typer.Option("--config", metavar="KEY=VALUE", help="Override a configuration key: runtime.drain_timeout_ms=100. May be repeated."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="text on stderr, or JSON on stdout.")]
 AuditOption = Annotated[
@@ -77,6 +67,19 @@ AuditOption = Annotated[
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Ask no registry: use what the cache holds.")]
 InsecureOption = Annotated[bool, typer.Option("--insecure-registry", help="Speak plain HTTP to registries.")]
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer's signature
+    if wanted:
+        sys.stdout.write(f"torvyn-ref {metadata.version('torvyn-conformance')} (wasmtime {metadata.version('wasmtime')})\n")
+        raise typer.Exit
+
+
+@app.callback()
+def torvyn_ref(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,  # noqa: FBT002  # typer's way to write a flag
+) -> None:
+    """Take what comes before the command."""
 
 
 @app.command()
@@ -90,7 +93,7 @@ def run(
     output: Annotated[
         str | None, typer.Option("--output", metavar="FILE|-", help="Write the payload of every delivered element, a line each.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many elements have entered.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Stop after N elements have entered.")] = None,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="Cancel after this long: 500ms, 2s, 1.5m, 1h.")
     ] = None,
@@ -100,38 +103,57 @@ def run(
     offline: OfflineOption = False,  # noqa: FBT002  # typer's way to write a flag
     insecure: InsecureOption = False,  # noqa: FBT002  # as above
 ) -> None:
-    """Run a flow to its end: completion, --limit, --timeout or Ctrl-C (which drains; twice, to stop at once)."""
-    with _reported("run", format_), ExitStack() as stack:
+    """Run a flow to its end: completion, --limit, --timeout or Ctrl-C.
+
+    Ctrl-C lets what is under way reach its end; a second one gives it up.
+    """
+    as_json = format_ is Format.JSON
+    interruption = session.Interruption()
+    with _reported("run", interruption, as_json=as_json), ExitStack() as stack:
         seconds = None if timeout is None else parse_duration(timeout)
-        if output == "-" and format_ is Format.JSON:
-            raise TorvynError("cli", "stdout-taken", "--output - and --format json both want stdout", hint="write --output FILE")
+        if output == "-" and as_json:
+            message = "--output - and --format json both want stdout"
+            raise TorvynError("cli", "stdout-taken", message, where="--output", hint="write --output FILE")
         host = stack.enter_context(_host(project, overrides, audit, offline=offline, insecure=insecure))
-        feed, fed_stage = session.open_input(input_) if input_ is not None else (None, None)
-        host.project.flow(flow)
-        sink = _Output(output)
-        busy = output == "-" or format_ is Format.JSON
+        host.project.flow(flow)  # before any file is opened
+        feed, fed_stage = open_feed(input_) if input_ is not None else (None, None)
+        if feed is not None:
+            stack.callback(feed.close)
+        sink = OutputFile(output) if output is not None else None
         attachments = Attachments(
             feed=feed,
             feed_stage=fed_stage,
-            tap=sink if output is not None else None,
-            stdout=_guest_output(sys.stderr if busy else sys.stdout),
+            tap=sink,
+            stdout=_guest_output(sys.stderr if output == "-" or as_json else sys.stdout),
             stderr=_guest_output(sys.stderr),
             limit=limit,
         )
-        finished = False
+        prepared = host.prepare(flow, attachments)
+        stack.callback(prepared.close)
+        shares_terminal = sys.stdout.isatty() and (output == "-" or any("stdio:stdout" in stage.capabilities for stage in prepared.stages))
+        progress = None if as_json or shares_terminal else console
+
+        async def go() -> session.Outcome:
+            return await session.run(host, prepared, feed=feed, timeout_s=seconds, console=progress, interruption=interruption)
+
+        if sink is not None:
+            sink.open()
+        partial: Path | None = None
+        whole = False
         try:
-            outcome = _run_in_loop(host, flow, attachments, seconds, sink, show=format_ is Format.TEXT)
-            finished = outcome.report.state is not FlowState.FAILED
+            outcome = anyio.run(go)
+            whole = outcome.report.state is not FlowState.FAILED
         finally:
-            partial = sink.finish(whole=finished)
-        code = Exit.INTERRUPTED if outcome.interrupted else Exit.FAILED if outcome.report.state is FlowState.FAILED else Exit.OK
-        if format_ is Format.JSON:
-            _print_run(outcome, code)
+            partial = sink.finish(whole=whole) if sink is not None else None
+            if partial is not None and not as_json:
+                say(f"what was delivered before the end is in {plain(str(partial))}")
+        code = Exit.FAILED if not whole else Exit.OK if interruption.by is None else _SIGNALLED + interruption.by
+        if as_json:
+            _print_run(outcome, int(code))
         else:
-            _show_warnings(outcome.prepared.warnings)
+            for warning in prepared.warnings:
+                warn(warning)
             summary.show(outcome, console)
-            if partial is not None:
-                console.print(f"what was delivered before the failure is in {partial}", highlight=False)
         raise typer.Exit(code)
 
 
@@ -145,31 +167,30 @@ def check(
     offline: OfflineOption = False,  # noqa: FBT002  # typer's way to write a flag
     insecure: InsecureOption = False,  # noqa: FBT002  # as above
 ) -> None:
-    """Check a flow without running it: configuration, graph, components, contracts, capabilities. No guest code runs."""
-    with _reported("check", format_), _host(project, overrides, audit, offline=offline, insecure=insecure) as host:
+    """Check a flow, or all flows of a project, without running: configuration, graph, components, contracts, capabilities.
+
+    No guest code runs.
+    """
+    as_json = format_ is Format.JSON
+    with _reported("check", as_json=as_json), _host(project, overrides, audit, offline=offline, insecure=insecure) as host:
         host.project.flow(flow)  # a project without flows, or without this one, is refused here
         names = [flow] if flow is not None else list(host.project.flows)
-        checked = {name: host.check(name) for name in names}
-        if format_ is Format.JSON:
-            data = {
-                name: [
-                    {
-                        "name": stage.name,
-                        "role": stage.role,
-                        "component": stage.component,
-                        "digest": stage.digest,
-                        "engine": stage.engine,
-                        "capabilities": list(stage.capabilities),
-                    }
-                    for stage in stages
-                ]
-                for name, stages in checked.items()
-            }
-            _print_json({"success": True, "command": "check", "data": {"flows": data}, **_warned(host.project.warnings)})
+        checked: dict[str, tuple[StageInfo, ...]] = {}
+        errors: list[TorvynError] = []
+        for name in names:
+            try:
+                checked[name] = host.check(name)
+            except TorvynError as error:
+                errors += each(error)
+        raise_all(errors)
+        if as_json:
+            data = {name: [_stage_data(stage) for stage in stages] for name, stages in checked.items()}
+            print_json({"success": True, "command": "check", "data": {"flows": data}, **_warned(host.project.warnings)})
             return
-        _show_warnings(host.project.warnings)
+        for warning in host.project.warnings:
+            warn(warning)
         for name, stages in checked.items():
-            console.print(f"[green]ok[/] {name}: {', '.join(f'{stage.name} ({stage.role})' for stage in stages)}", highlight=False)
+            say(("ok", "green"), f" {name}: {', '.join(f'{stage.name} ({stage.role})' for stage in stages)}")
 
 
 def parse_duration(text: str) -> float:
@@ -181,62 +202,22 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     seconds = float(match["number"]) * _SECONDS[match["unit"]] if match else math.inf
     if not math.isfinite(seconds):
-        raise TorvynError(
-            "cli",
-            "invalid-duration",
-            f"{text[:40]!r} is no duration",
-            where="--timeout",
-            hint="write a number and ms, s, m or h: 500ms, 2s",
-        )
+        message = f"expected a number and ms, s, m or h, such as 500ms or 2s, found {plain(text)[:40]!r}"
+        raise TorvynError("cli", "invalid-duration", message, where="--timeout")
     return seconds
 
 
 def main() -> None:
     """Run the command line."""
-    app()
-
-
-class _Output:
-    """The output, opened when the flow is ready to start: a run that never starts leaves no file."""
-
-    def __init__(self, target: str | None) -> None:
-        self._target = target
-        self._file: session.OutputFile | None = None
-
-    def open(self, _prepared: object) -> None:
-        """Open it."""
-        if self._target is not None:
-            self._file = session.OutputFile(self._target)
-
-    def __call__(self, payload: bytes) -> None:
-        assert self._file is not None
-        self._file(payload)
-
-    def finish(self, *, whole: bool) -> Path | None:
-        """Close it; return where a partial output was left."""
-        if self._file is None:
-            return None
-        self._file.finish(whole=whole)
-        return None if whole else self._file.partial
-
-
-def _run_in_loop(
-    host: Host, flow: str | None, attachments: Attachments, seconds: float | None, sink: _Output, *, show: bool
-) -> session.Outcome:
-    async def go() -> session.Outcome:
-        progress = console if show else None
-        return await session.run(host, flow, attachments, timeout_s=seconds, console=progress, on_prepared=sink.open)
-
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
     try:
-        return anyio.run(go)
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        app()
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # said already, or nobody's concern: the reader has gone
+            hang_up()
 
 
 @contextmanager
@@ -248,31 +229,55 @@ def _host(project: Path, overrides: list[str] | None, audit: str | None, *, offl
         stack.callback(host.close)
         yield host
         if log.lost:
-            console.print(f"[yellow]warning:[/] {log.lost} audit events could not be written: {log.last_problem}", highlight=False)
+            warn(f"{log.lost} audit events could not be written: {log.last_problem}")
 
 
 def _audit_sink(project: config.Project, target: str | None, stack: ExitStack) -> AuditSink:
+    """Return where audit events go; stdout is for data, so what would go there goes to stderr."""
+    if target is None:
+        if not project.security.audit_enabled:
+            return discard
+        if project.security.audit_target != "file":
+            target = "-"
     if target == "-":
         return JsonLines(sys.stderr)
-    if target is None:
-        if not project.security.audit_enabled or project.security.audit_target != "file":
-            return JsonLines(sys.stderr) if project.security.audit_enabled else discard
-        target = str(project.root / ".torvyn" / "audit.jsonl")
-        Path(target).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sink = RotatingFile(target)
+    path = Path(target) if target is not None else project.root / ".torvyn" / "audit.jsonl"
+    try:
+        if target is not None and not path.parent.is_dir():  # a slip of the finger makes no directories
+            raise FileNotFoundError(None, f"there is no directory {path.parent}")
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        stack.callback(_forget_if_empty, path)
+        sink = RotatingFile(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        hint = "write --audit - to have it on stderr" if target is None else None
+        raise TorvynError("cli", "audit-failed", f"cannot write {path}: {reason}", where="--audit", hint=hint) from error
     stack.callback(sink.close)
     return sink
 
 
+def _forget_if_empty(path: Path) -> None:
+    """Take an audit log away that nothing was written to, and its directory, when it was made for nothing."""
+    with suppress(OSError):
+        if path.stat().st_size == 0:
+            path.unlink()
+            if path.parent.name == ".torvyn":
+                path.parent.rmdir()
+
+
 def _overrides(pairs: list[str]) -> dict[str, str]:
     split = [pair.partition("=") for pair in pairs]
-    for (key, equals, _), pair in zip(split, pairs, strict=True):
-        if not key or not equals:
-            raise TorvynError("cli", "invalid-override", f"{pair[:80]!r} is not KEY=VALUE", where="--config")
+    raise_all(
+        TorvynError("cli", "invalid-override", f"{plain(pair)[:80]!r} is not KEY=VALUE", where="--config")
+        for (key, equals, _), pair in zip(split, pairs, strict=True)
+        if not key or not equals
+    )
     return {key: value for key, _, value in split}
 
 
-def _guest_output(stream: Any) -> Any:
+def _guest_output(stream: TextIO) -> Callable[[bytes], object]:
+    """Return where a guest's own output goes: what it writes is seen at once, and an OSError is told to the guest."""
+
     def write(data: bytes) -> None:
         stream.buffer.write(data)
         stream.flush()
@@ -281,51 +286,39 @@ def _guest_output(stream: Any) -> Any:
 
 
 @contextmanager
-def _reported(command: str, format_: Format) -> Iterator[None]:
+def _reported(command: str, interruption: session.Interruption | None = None, *, as_json: bool) -> Iterator[None]:
     """Turn what went wrong into words, or JSON, and an exit code."""
     try:
         yield
     except TorvynError as error:
-        _fail(command, format_, error)
-    except BrokenPipeError:
-        raise typer.Exit(Exit.FAILED) from None
+        by = interruption.by if interruption is not None else None
+        abandoned = by is not None and (error.subsystem, error.kind) == ("flow", "abandoned")
+        fail(command, error, as_json=as_json, code=_SIGNALLED + by if abandoned and by is not None else None)
     except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
+        raise typer.Exit(_SIGNALLED + 2) from None
 
 
-def _fail(command: str, format_: Format, error: TorvynError) -> NoReturn:
-    errors = error.errors if isinstance(error, TorvynErrors) else (error,)
-    category = CATEGORIES.get(error.subsystem, "runtime")
-    code = Exit.USAGE if category in _USAGE else Exit.FAILED
-    if format_ is Format.JSON:
-        failure = {"error": True, "command": command, "category": category, "detail": str(error), "exit_code": int(code)}
-        _print_json({**failure, "errors": [one.as_dict() for one in errors]})
-    else:
-        for one in errors:
-            console.print("[bold red]error:[/] ", end="")
-            console.print(str(one), markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
+def _stage_data(stage: StageInfo) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "role": stage.role,
+        "component": stage.component,
+        "digest": stage.digest,
+        "engine": stage.engine,
+        "capabilities": list(stage.capabilities),
+    }
 
 
-def _print_run(outcome: session.Outcome, code: Exit) -> None:
+def _print_run(outcome: session.Outcome, code: int) -> None:
     data = summary.as_data(outcome)
     warned = _warned(outcome.prepared.warnings)
-    if code is not Exit.FAILED:
-        _print_json({"success": True, "command": "run", "data": data, "exit_code": int(code), **warned})
+    if outcome.report.state is not FlowState.FAILED:
+        print_json({"success": True, "command": "run", "data": data, "exit_code": code, **warned})
         return
-    detail = data["failure"] or f"the flow ended {outcome.report.state} ({outcome.report.reason})"
-    failure = {"error": True, "command": "run", "category": "runtime", "detail": detail, "exit_code": int(code)}
-    _print_json({**failure, "errors": [{"subsystem": "flow", "kind": outcome.report.reason, "message": detail}], "data": data, **warned})
+    error = summary.failed(outcome)
+    failure = {"error": True, "command": "run", "category": "runtime", "detail": error["message"], "exit_code": code}
+    print_json({**failure, "errors": [error], "data": data, **warned})
 
 
 def _warned(warnings: tuple[str, ...]) -> dict[str, list[str]]:
     return {"warnings": list(warnings)} if warnings else {}
-
-
-def _show_warnings(warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")

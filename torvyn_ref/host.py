@@ -1,30 +1,27 @@
-"""The host: from a project to a flow that is ready to run, every refusal before any guest code (CAP-060, FLOW-018, FLOW-019).
+"""The host: a planned flow becomes instances in sandboxes and a driver, ready for a reactor (CAP-060, FLOW-018, FLOW-019).
 
-Start-up has stages in a fixed order, and an error says in which one it arose (`fields["startup_stage"]`). Whatever fails, nothing
-stays behind: no instance, no buffer.
+Whatever fails on the way, nothing stays behind: no instance, no buffer. Planning, with all that can be refused before any guest code,
+is in `planning`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from torvyn_ref.calls import FlowContext, Role
+from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock, SystemClock
 from torvyn_ref.config import Flow, NodeSettings, Project
-from torvyn_ref.contract.link import Candidate, Linked, link
-from torvyn_ref.contract.world import role_of_interface
-from torvyn_ref.engine.protocol import Compiled, Engine, Instance, Limits, OutputSink, Sandbox
+from torvyn_ref.engine.protocol import Engine, Instance, Limits, OutputSink, Sandbox
 from torvyn_ref.engine.scripted import ScriptedInstance
 from torvyn_ref.engine.stock import StockEngine
-from torvyn_ref.errors import TorvynError, TorvynErrors, raise_all
-from torvyn_ref.events import Observer
+from torvyn_ref.errors import TorvynError
+from torvyn_ref.events import Observer, Observers
 from torvyn_ref.flow import (
     ConsumerFirst,
-    EdgeDef,
     ErrorPolicy,
     ErrorPolicyKind,
     FlowDriver,
@@ -32,64 +29,35 @@ from torvyn_ref.flow import (
     ProducerFirst,
     StageDef,
     StageSetup,
-    Topology,
 )
 from torvyn_ref.flow.driver import MILLISECOND, Priority
-from torvyn_ref.ids import Ids, Owner
-from torvyn_ref.packaging import Cache, ResolvedComponent, Resolver, default_root
+from torvyn_ref.ids import FlowId, Ids, Owner
+from torvyn_ref.observe import Level, Registry, observe
+from torvyn_ref.packaging import Cache, Resolver, default_root
 from torvyn_ref.packaging.registry import DEFAULT_OPTIONS, RegistryOptions
-from torvyn_ref.reactor import Feed, Gate
+from torvyn_ref.planning import INSTANTIATION, REACTOR_REGISTRATION, Place, Plan, Planner, StageInfo, about, source_to_feed, startup
+from torvyn_ref.reactor import Feed, FlowHandle, Gate, Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, Tier, TierConfig
 from torvyn_ref.resources.pools import Exhaustion
 from torvyn_ref.security.audit import AuditLog, EventKind, discard
-from torvyn_ref.security.grants import Policy
 from torvyn_ref.security.guard import Guard
-from torvyn_ref.streams import StreamConfig
 from torvyn_ref.taps import Tap, TappedInstance
-from torvyn_ref.wasi import WASI_IMPORTS
-
-STARTUP_STAGES = (
-    "topology construction",
-    "topology validation",
-    "contract validation",
-    "linking",
-    "compilation",
-    "instantiation",
-    "component init",
-    "reactor registration",
-)
-"""The labels of FLOW-019. A contract is read from its component's binary, so this host resolves and compiles before it validates."""
-
-_LINKING = frozenset({"unresolved-import", "ambiguous-provider", "capability-denied"})
-
-
-@dataclass(frozen=True, slots=True)
-class StageInfo:
-    """What a stage runs: for people and for the run's summary."""
-
-    name: str
-    role: Role
-    component: str
-    digest: str | None
-    engine: str
-    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class PreparedFlow:
-    """A flow with everything instantiated, not started. Give it to a reactor, or close it."""
+    """A flow with everything instantiated, not started. Start it with `Host.start`; close it in any case, before or after its run."""
 
     name: str
     driver: FlowDriver
     instances: Mapping[str, Instance]
     stages: tuple[StageInfo, ...]
     warnings: tuple[str, ...]
-    guards: tuple[Guard, ...] = ()
+    _cleanup: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def close(self) -> None:
-        """Drop the instances of a flow that is not going to be started; idempotent."""
-        for instance in self.instances.values():
-            instance.close()
+        """Drop the instances, take every buffer of the flow back, and close its books with the audit log; idempotent."""
+        self._cleanup.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +85,7 @@ NOTHING_ATTACHED = Attachments()
 
 
 class Host:
-    """Engines, resources and identities shared by the flows of one process."""
+    """Engines, resources, metrics and identities shared by the flows of one process."""
 
     def __init__(
         self,
@@ -134,11 +102,13 @@ class Host:
         self.clock = clock or SystemClock()
         self.audit = audit or AuditLog(discard, self.clock)
         self.resources = ResourceManager(_manager_config(project))
+        observability = project.observability
+        self.metrics = Registry(level=Level(observability.level) if observability.metrics_enabled else Level.OFF)
         self._engine = engine
         self._ids = Ids()
-        self._resolver = Resolver(
-            project.root, project.component_sources(), Cache(cache_root or default_root()), options=registry, offline=offline
-        )
+        cache = Cache(cache_root or default_root())
+        self._resolver = Resolver(project.root, project.component_sources(), cache, options=registry, offline=offline)
+        self._planner = Planner(project, self._resolver, lambda: self.engine, self.audit)
 
     @property
     def engine(self) -> Engine:
@@ -153,8 +123,8 @@ class Host:
                 raise TorvynError(
                     "engine",
                     "engine-unavailable",
-                    f"this version has no engine {choice!s} for WebAssembly components",
-                    where="runtime.engine",
+                    f"this version has no engine {str(choice)!r} for WebAssembly components",
+                    where=f"{self.project.files[-1]}: runtime.engine",
                     hint='use "auto" or "stock"',
                 )
             self._engine = StockEngine()
@@ -164,10 +134,9 @@ class Host:
         """Do everything that precedes instantiation, and report what would run.
 
         Raises:
-            TorvynError: everything wrong, as `prepare`.
+            TorvynError, TorvynErrors: everything that is wrong.
         """
-        _, _, infos = self._plan(name, NOTHING_ATTACHED)
-        return infos
+        return self._planner.plan(name).stages
 
     def prepare(self, name: str | None = None, attachments: Attachments = NOTHING_ATTACHED) -> PreparedFlow:
         """Make a flow ready to run.
@@ -177,168 +146,94 @@ class Host:
             attachments: what comes from outside.
 
         Raises:
-            TorvynError, TorvynErrors: everything wrong in the first start-up stage that fails; nothing is left behind.
+            TorvynError, TorvynErrors: everything that is wrong; nothing is left behind.
         """
-        flow_name = name if name is not None else self.project.default_flow
-        topology, linked, infos = self._plan(name, attachments)
-        flow = self.project.flow(name)
-        driver_id = self._ids.next_flow()
-        instances: dict[str, Instance] = {}
-        setups: dict[str, StageSetup] = {}
-        guards: list[Guard] = []
-        try:
-            with _startup("instantiation"):
-                for stage in topology.stages:
+        fed = source_to_feed(self.project.flow(name), attachments.feed_stage) if attachments.feed is not None else None
+        plan = self._planner.plan(name, fed)
+        with ExitStack() as stack:  # undoes everything when something raises, and is handed on when nothing does
+            flow = self._ids.next_flow()
+            stack.callback(self.resources.close_flow_copies, flow)
+            stack.callback(self.resources.release_flow, flow)
+            instances: dict[str, Instance] = {}
+            setups: dict[str, StageSetup] = {}
+            with startup(INSTANTIATION, Place(self.project, plan.name)):
+                for stage in plan.topology.stages:
                     owner = self._ids.next_component()
                     self.resources.register_component(owner, self.project.runtime.max_buffer_bytes_per_component)
-                    settings = self.project.node_settings(flow, stage.name)
-                    if stage.name in linked:
-                        compiled, link_ = linked[stage.name]
-                        guard = Guard(link_.resolution.effective, self.audit, self.clock, component=stage.name, flow=flow_name)
-                        guards.append(guard)
-                        sandbox = self._sandbox(owner, driver_id, settings, link_, guard, attachments)
-                        instances[stage.name] = compiled.instantiate(stage.role, sandbox)
-                        self.audit.instantiated(link_.resolution, component=stage.name, flow=flow_name)
-                    else:
-                        assert attachments.feed is not None
-                        sandbox = Sandbox(owner, driver_id, self.resources, FlowContext(f"flow-{driver_id}"), self.clock)
-                        instances[stage.name] = ScriptedInstance(attachments.feed, stage.role, sandbox)
-                    if attachments.tap is not None and stage.role is Role.SINK:
-                        instances[stage.name] = TappedInstance(instances[stage.name], attachments.tap, self.resources)
-                    setups[stage.name] = StageSetup(owner, instances[stage.name].has_lifecycle, settings.config)
+                    settings = self.project.node_settings(plan.flow, stage.name)
+                    instance = self._instantiate(plan, stage, flow, owner, settings, attachments, stack)
+                    instances[stage.name] = instance
+                    setups[stage.name] = StageSetup(owner, instance.has_lifecycle, settings.config)
+            wall_offset_ns = self.clock.wall_ns() - self.clock.monotonic_ns()
+            driver = FlowDriver(
+                plan.topology,
+                setups,
+                flow=flow,
+                resources=self.resources,
+                settings=_flow_settings(self.project, plan.flow, attachments.limit),
+                policy=ProducerFirst() if plan.flow.scheduling == "producer-first" else ConsumerFirst(),
+                observer=self._observer(plan, flow, setups, wall_offset_ns, attachments, stack),
+                wall_offset_ns=wall_offset_ns,
+            )
+            if attachments.feed is not None and fed is not None:
+                source = fed
+                attachments.feed.connect(lambda gate: driver.gate(source, closed=gate is Gate.CLOSED))
+            warnings = (*self.project.warnings, *plan.warnings)
+            return PreparedFlow(plan.name, driver, instances, plan.stages, warnings, stack.pop_all())
+
+    def start(self, reactor: Reactor, prepared: PreparedFlow) -> FlowHandle:
+        """Run a prepared flow in a reactor.
+
+        Raises:
+            TorvynError: flow/shutting-down (FLOW-012); the flow is closed.
+        """
+        driver = prepared.driver
+        try:
+            with startup(REACTOR_REGISTRATION):
+                handle = reactor.start(driver, prepared.instances)
         except BaseException:
-            for instance in instances.values():
-                instance.close()
+            prepared.close()
             raise
-        driver = FlowDriver(
-            topology,
-            setups,
-            flow=driver_id,
-            resources=self.resources,
-            settings=_flow_settings(self.project, flow, attachments.limit),
-            policy=ProducerFirst() if flow.scheduling == "producer-first" else ConsumerFirst(),
-            observer=attachments.observer,
-            wall_offset_ns=self.clock.wall_ns() - self.clock.monotonic_ns(),
+        self.audit.emit(EventKind.FLOW_STARTED, flow=prepared.name)
+        prepared._cleanup.callback(  # noqa: SLF001  # the host's own bookkeeping
+            lambda: self.audit.emit(EventKind.FLOW_TERMINATED, flow=prepared.name, state=str(driver.state))
         )
-        if attachments.feed is not None:
-            fed = _fed_stage(flow, attachments)
-            attachments.feed.connect(lambda gate: driver.gate(fed, closed=gate is Gate.CLOSED))
-        self.audit.emit(EventKind.FLOW_STARTED, flow=flow_name)
-        warnings = (
-            *self.project.warnings,
-            *(warning.message for _, found in linked.values() for warning in found.resolution.warnings),
-        )
-        return PreparedFlow(flow_name or "", driver, instances, infos, warnings, tuple(guards))
+        return handle
 
     def close(self) -> None:
         """Stop the engine; idempotent."""
         if self._engine is not None:
             self._engine.close()
 
-    # ---- the stages before instantiation
+    def _instantiate(
+        self, plan: Plan, stage: StageDef, flow: FlowId, owner: Owner, settings: NodeSettings, attachments: Attachments, stack: ExitStack
+    ) -> Instance:
+        """Make one stage's instance; what undoes it goes on the stack."""
+        instance: Instance
+        name = stage.name
+        if name in plan.linked:
+            resolution = plan.linked[name].resolution
+            guard = Guard(resolution.effective, self.audit, self.clock, component=name, flow=plan.name)
+            sandbox = self._sandbox(owner, flow, settings, resolution.effective.canonical, guard, attachments)
+            with about(name, Place(self.project, plan.name)):
+                instance = plan.compiled[name].instantiate(stage.role, sandbox)
+            self.audit.instantiated(resolution, component=name, flow=plan.name)
+            stack.callback(self.audit.emit, EventKind.COMPONENT_TERMINATED, component=name, flow=plan.name)
+            stack.callback(guard.flush)
+        else:
+            sandbox = Sandbox(owner, flow, self.resources, FlowContext(f"flow-{flow}"), self.clock)
+            instance = ScriptedInstance(attachments.feed, stage.role, sandbox)
+        stack.callback(instance.close)
+        if attachments.tap is not None and stage.role == "sink":
+            return TappedInstance(instance, attachments.tap, self.resources)
+        return instance
 
-    def _plan(
-        self, name: str | None, attachments: Attachments
-    ) -> tuple[Topology, dict[str, tuple[Compiled, Linked]], tuple[StageInfo, ...]]:
-        flow = self.project.flow(name)
-        flow_name = name if name is not None else self.project.default_flow
-        with _startup("topology construction"):
-            fed = _fed_stage(flow, attachments) if attachments.feed is not None else None
-            stages, edges = self._graph(flow)
-        with _startup("topology validation"):
-            topology = Topology.build(stages, edges, where=f"flow.{flow_name}")
-        with _startup("linking"):
-            resolved = self._resolve(flow, fed)
-        with _startup("compilation"):
-            compiled = self._compile(resolved)
-        with _startup("contract validation"):
-            linked = self._link(flow, resolved, compiled)
-        infos = []
-        for stage in topology.stages:
-            if stage.name == fed:
-                infos.append(StageInfo(stage.name, stage.role, "--input", None, "host"))
-                continue
-            effective = tuple(sorted(linked[stage.name].resolution.effective.canonical))
-            where = resolved[stage.name]
-            infos.append(StageInfo(stage.name, stage.role, where.origin, where.digest, self.engine.name, effective))
-        return topology, {node: (compiled[node], linked[node]) for node in linked}, tuple(infos)
-
-    def _graph(self, flow: Flow) -> tuple[list[StageDef], list[EdgeDef]]:
-        stages: list[StageDef] = []
-        errors: list[TorvynError] = []
-        for node_name, node in flow.nodes.items():
-            try:
-                stages.append(StageDef(node_name, role_of_interface(node.interface, where=f"node '{node_name}', interface")))
-            except TorvynError as error:
-                errors.append(error)
-        raise_all(errors)
-        edges = []
-        for edge in flow.edges:
-            stream = self.project.stream_settings(flow, edge)
-            config = StreamConfig(stream.queue_depth, stream.low_watermark_ratio, stream.policy)
-            edges.append(EdgeDef(edge.from_.node, edge.to.node, edge.from_.port, edge.to.port, config))
-        return stages, edges
-
-    def _resolve(self, flow: Flow, fed: str | None) -> dict[str, ResolvedComponent]:
-        resolved: dict[str, ResolvedComponent] = {}
-        errors: list[TorvynError] = []
-        known: dict[str, ResolvedComponent | TorvynError] = {}
-        for node_name, node in flow.nodes.items():
-            if node_name == fed:
-                continue
-            if node.component not in known:
-                try:
-                    known[node.component] = self._resolver.resolve(node.component)
-                except TorvynError as error:
-                    known[node.component] = error
-                    errors.append(_named(error, node_name))
-            found = known[node.component]
-            if isinstance(found, ResolvedComponent):
-                resolved[node_name] = found
-        raise_all(errors)
-        return resolved
-
-    def _compile(self, resolved: Mapping[str, ResolvedComponent]) -> dict[str, Compiled]:
-        by_digest: dict[str, Compiled] = {}
-        errors: dict[str, TorvynError] = {}
-        for node, component in resolved.items():
-            if component.digest in by_digest or component.digest in errors:
-                continue
-            try:
-                by_digest[component.digest] = self.engine.compile(component.wasm, where=component.origin)
-            except TorvynError as error:
-                errors[component.digest] = _named(error, node)
-        raise_all(errors.values())
-        return {node: by_digest[component.digest] for node, component in resolved.items()}
-
-    def _link(self, flow: Flow, resolved: Mapping[str, ResolvedComponent], compiled: Mapping[str, Compiled]) -> Mapping[str, Linked]:
-        candidates = []
-        for node_name in resolved:
-            settings = self.project.node_settings(flow, node_name)
-            candidates.append(
-                Candidate(
-                    node=node_name,
-                    interface=flow.nodes[node_name].interface,
-                    component=resolved[node_name].origin,
-                    shape=compiled[node_name].shape,
-                    declared=settings.declared,
-                    granted=settings.granted,
-                    upstreams=tuple(edge.from_.node for edge in flow.edges if edge.to.node == node_name),
-                )
-            )
-        try:
-            linked = link(candidates, Policy(self.project.security.default_capability_policy), wasi=WASI_IMPORTS.keys())
-        except TorvynError as error:
-            self.audit.denied_at_link(error)
-            raise
-        for node_name, one in linked.items():
-            self.audit.resolved(one.resolution, component=node_name)
-        return linked
-
-    def _sandbox(self, owner: Owner, flow: int, settings: NodeSettings, linked: Linked, guard: Guard, attachments: Attachments) -> Sandbox:
+    def _sandbox(
+        self, owner: Owner, flow: FlowId, settings: NodeSettings, capabilities: frozenset[str], guard: Guard, attachments: Attachments
+    ) -> Sandbox:
         return Sandbox(
             owner=owner,
-            flow=flow,  # type: ignore[arg-type]  # FlowId is an int; Ids made it
+            flow=flow,
             resources=self.resources,
             context=FlowContext(f"flow-{flow}"),
             clock=self.clock,
@@ -347,12 +242,30 @@ class Host:
                 memory_bytes=settings.max_memory,
                 call_timeout_ms=self.project.runtime.component_timeout_ms,
             ),
-            capabilities=linked.resolution.effective.canonical,
+            capabilities=capabilities,
             stdout=attachments.stdout,
             stderr=attachments.stderr,
             audit=guard,
             wait=lambda nanoseconds: time.sleep(nanoseconds / 1e9),
         )
+
+    def _observer(
+        self,
+        plan: Plan,
+        flow: FlowId,
+        setups: Mapping[str, StageSetup],
+        wall_offset_ns: int,
+        attachments: Attachments,
+        stack: ExitStack,
+    ) -> Observer | None:
+        """Return who hears the flow's events: the metrics, unless they are off, and whoever is attached."""
+        observers: list[Observer] = [] if attachments.observer is None else [attachments.observer]
+        if self.metrics.level is not Level.OFF:
+            observers.insert(0, observe(self.metrics, flow, plan.topology, setups, wall_offset_ns=wall_offset_ns))
+            stack.callback(self.metrics.deregister, flow)
+        if len(observers) > 1:
+            return Observers(observers)
+        return observers[0] if observers else None
 
 
 def _manager_config(project: Project) -> ManagerConfig:
@@ -379,38 +292,3 @@ def _flow_settings(project: Project, flow: Flow, limit: int | None) -> FlowSetti
         deadline_ns=flow.deadline_ms * MILLISECOND if flow.deadline_ms is not None else None,
         limit=limit,
     )
-
-
-def _fed_stage(flow: Flow, attachments: Attachments) -> str:
-    """Return the stage that the feed plays."""
-    sources = [name for name, node in flow.nodes.items() if node.interface.partition("@")[0].rpartition("/")[2] == "source"]
-    wanted = attachments.feed_stage
-    listed = ", ".join(map(repr, sources)) or "none"
-    if wanted is None:
-        if len(sources) == 1:
-            return sources[0]
-        raise TorvynError(
-            "cli", "ambiguous-input", f"--input needs one source to replace; the flow has {listed}", hint="write --input NODE=FILE"
-        )
-    if wanted not in sources:
-        raise TorvynError("cli", "unknown-input", f"--input names {wanted!r}; the flow's sources are {listed}")
-    return wanted
-
-
-def _named(error: TorvynError, node: str) -> TorvynError:
-    """Say which node an error is about."""
-    for one in error.errors if isinstance(error, TorvynErrors) else (error,):
-        one.where = f"node '{node}' ({one.where})" if one.where else f"node '{node}'"
-    return error
-
-
-@contextmanager
-def _startup(stage: str) -> Iterator[None]:
-    """Mark what is raised inside with the start-up stage."""
-    try:
-        yield
-    except TorvynError as error:
-        for one in error.errors if isinstance(error, TorvynErrors) else (error,):
-            late = stage == "contract validation" and (one.subsystem == "security" or one.kind in _LINKING)
-            one.fields.setdefault("startup_stage", "linking" if late else stage)
-        raise

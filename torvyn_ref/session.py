@@ -1,185 +1,138 @@
-"""One run of one flow, with what an operator attaches: input, output, limits, Ctrl-C, live progress."""
+"""One run of one prepared flow, with what an operator does to it: signals, a timeout, input that arrives, live progress (CLI-010)."""
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import anyio
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import FlowReport
-from torvyn_ref.host import Attachments, Host, PreparedFlow
-from torvyn_ref.reactor import Feed, Reactor
+from torvyn_ref.host import Host, PreparedFlow
+from torvyn_ref.observe import Level
+from torvyn_ref.reactor import Feed, FlowHandle, Reactor
 
 _REFRESH_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run went."""
+    """How a run went.
+
+    Attributes:
+        interrupted: the signal that ended it early, if one did.
+        metrics: the host's metrics when the flow was over; None when they are off.
+        fuel: spent by each stage's instance, by stage name.
+    """
 
     prepared: PreparedFlow
     report: FlowReport
-    interrupted: bool
+    interrupted: signal.Signals | None
+    metrics: dict[str, Any] | None
+    fuel: dict[str, int]
 
 
-class OutputFile:
-    """Where delivered payloads go, one per line.
+class Interruption:
+    """Which signal the operator sent first."""
 
-    A regular file appears under its name only when the flow has ended well; otherwise what was written stays beside it as `NAME.partial`.
-    """
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.partial: Path | None = None
-        try:
-            if target == "-":
-                self._stream = sys.stdout.buffer
-            elif Path(target).exists() and not Path(target).is_file():
-                self._stream = Path(target).open("wb")  # noqa: SIM115  # closed in finish; a device or a pipe has no "partial"
-            else:
-                self.partial = Path(f"{target}.partial")
-                self._stream = self.partial.open("wb")
-        except OSError as error:
-            raise TorvynError("cli", "output-failed", f"cannot write: {error.strerror}", where=target) from error
-
-    def __call__(self, payload: bytes) -> None:
-        """Take one payload (a tap)."""
-        try:
-            self._stream.write(payload)
-            self._stream.write(b"\n")
-        except OSError as error:
-            raise TorvynError("cli", "output-failed", f"cannot write: {error.strerror}", where=self.target) from error
-
-    def finish(self, *, whole: bool) -> None:
-        """Close the output; give a file its name when it is whole."""
-        try:
-            self._stream.flush()
-            if self.target != "-":
-                self._stream.close()
-            if self.partial is not None and whole:
-                self.partial.replace(self.target)
-        except OSError as error:
-            if self.target == "-":  # nobody reads any more: keep the interpreter from saying so again at exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise TorvynError("cli", "output-failed", f"cannot write: {error.strerror}", where=self.target) from error
-
-
-def open_input(target: str) -> tuple[Feed, str | None]:
-    """Open `[NODE=]FILE`, or `-` for standard input; return the feed and the node that it replaces (None: the only source).
-
-    Raises:
-        TorvynError: cli/input-failed.
-    """
-    node, equals, path = target.partition("=")
-    if not equals or Path(target).exists():
-        node, path = "", target
-    try:
-        descriptor = sys.stdin.fileno() if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        if path != "-":
-            os.read(descriptor, 0)  # a directory opens, and only reading tells
-        return Feed(descriptor, where=path), node or None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise TorvynError("cli", "input-failed", f"cannot read: {reason}", where=path) from error
+    def __init__(self) -> None:
+        self.by: signal.Signals | None = None
 
 
 async def run(
     host: Host,
-    name: str | None,
-    attachments: Attachments,
+    prepared: PreparedFlow,
     *,
+    feed: Feed | None = None,
     timeout_s: float | None = None,
     console: Console | None = None,
-    on_prepared: Callable[[PreparedFlow], object] | None = None,
+    interruption: Interruption | None = None,
 ) -> Outcome:
-    """Prepare a flow and run it to its end.
+    """Run a prepared flow to its end, and close it.
 
-    The first SIGINT or SIGTERM cancels the flow, which drains; a second one abandons it.
+    In the main thread, the first SIGINT or SIGTERM cancels the flow, which drains; a second one abandons it.
 
     Args:
-        host: the host.
-        name: the flow; None takes the project's first.
-        attachments: what comes from outside.
+        host: the host that prepared it.
+        prepared: the flow.
+        feed: the input attached to it.
         timeout_s: cancel the flow after this many seconds, as an operator would.
         console: where to show live progress; None shows none.
-        on_prepared: hears of the flow when nothing can refuse it any more, just before it starts; what it raises keeps it from starting.
+        interruption: learns of the first signal, also when the run raises.
 
     Raises:
-        TorvynError: whatever keeps the flow from starting; cli/output-failed; flow/abandoned.
+        TorvynError: flow/abandoned, after a second signal; whatever the host itself raised.
     """
-    prepared = host.prepare(name, attachments)
-    if on_prepared is not None:
-        try:
-            on_prepared(prepared)
-        except BaseException:
-            prepared.close()
-            raise
-    interrupted = False
-    async with Reactor(host.resources, clock=host.clock) as reactor, anyio.create_task_group() as tasks:
-        handle = reactor.start(prepared.driver, prepared.instances)
+    interruption = interruption or Interruption()
+    report: FlowReport | None = None
+    problem: Exception | None = None
+    try:
+        with _signals() as signals:
+            async with Reactor(host.resources, clock=host.clock) as reactor, anyio.create_task_group() as tasks:
+                handle = host.start(reactor, prepared)
+                if signals is not None:
+                    tasks.start_soon(_listen, signals, handle, interruption)
+                if timeout_s is not None:
+                    tasks.start_soon(_stop_later, timeout_s, handle)
+                if feed is not None:
+                    tasks.start_soon(feed.pump, handle.wake)
+                if console is not None and console.is_terminal:
+                    tasks.start_soon(_show_progress, console, prepared)
+                try:
+                    report = await handle.wait()
+                except Exception as error:  # noqa: BLE001  # raised below, outside of the task groups that would wrap it
+                    problem = error
+                tasks.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
+        assert report is not None
+        watched = host.metrics.level is not Level.OFF
+        metrics = host.metrics.snapshot(host.clock.monotonic_ns(), host.resources) if watched else None
+        fuel = {name: instance.fuel_used for name, instance in prepared.instances.items()}
+        return Outcome(prepared, report, interruption.by, metrics, fuel)
+    finally:
+        prepared.close()
 
-        async def listen() -> None:
-            nonlocal interrupted
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    if interrupted:
-                        handle.abandon()
-                    interrupted = True
-                    handle.cancel()
 
-        async def stop_later(seconds: float) -> None:
-            await anyio.sleep(seconds)
+@contextmanager
+def _signals() -> Iterator[AsyncIterator[signal.Signals] | None]:
+    """Receive SIGINT and SIGTERM, where that is possible: only the main thread may."""
+    if threading.current_thread() is threading.main_thread():
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            yield signals
+    else:
+        yield None
+
+
+async def _listen(signals: AsyncIterator[signal.Signals], handle: FlowHandle, interruption: Interruption) -> None:
+    async for number in signals:
+        if interruption.by is None:
+            interruption.by = number
             handle.cancel()
-
-        async def pump(feed: Feed) -> None:
-            try:
-                await feed.pump(handle.wake)
-            except TorvynError:
-                handle.cancel()
-                raise
-
-        tasks.start_soon(listen)
-        if timeout_s is not None:
-            tasks.start_soon(stop_later, timeout_s)
-        if attachments.feed is not None:
-            tasks.start_soon(pump, attachments.feed)
-        async with _progress(console, prepared):
-            report = await handle.wait()
-        tasks.cancel_scope.cancel()
-    for guard in prepared.guards:
-        guard.flush()
-    return Outcome(prepared, report, interrupted)
+        else:
+            handle.abandon()
 
 
-@asynccontextmanager
-async def _progress(console: Console | None, prepared: PreparedFlow) -> AsyncIterator[None]:
-    if console is None or not console.is_terminal:
-        yield
-        return
+async def _stop_later(seconds: float, handle: FlowHandle) -> None:
+    await anyio.sleep(seconds)
+    handle.cancel()
+
+
+async def _show_progress(console: Console, prepared: PreparedFlow) -> None:
     driver = prepared.driver
 
     def line() -> Text:
         entered, delivered = driver.progress
         return Text(f"{prepared.name}: {driver.state.lower()}, {entered} elements in, {delivered} delivered", style="dim")
 
-    with Live(line(), console=console, transient=True, auto_refresh=False) as live:
-
-        async def refresh() -> None:
-            while True:
-                await anyio.sleep(_REFRESH_S)
-                live.update(line(), refresh=True)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(refresh)
-            yield
-            tasks.cancel_scope.cancel()
+    with Live(line(), console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        while True:
+            await anyio.sleep(_REFRESH_S)
+            live.update(line(), refresh=True)

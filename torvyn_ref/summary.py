@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from torvyn_ref.flow import FlowState
+from torvyn_ref.calls import Call
+from torvyn_ref.flow import FlowReport, FlowState
+from torvyn_ref.planning import COMPONENT_INIT
 from torvyn_ref.session import Outcome
+from torvyn_ref.terminal import plain, say
+
+_COLOURS = {FlowState.COMPLETED: "bold green", FlowState.CANCELLED: "bold yellow"}
+_UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
@@ -19,8 +26,8 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "flow_id": prepared.driver.flow,
         "state": report.state,
         "reason": report.reason,
-        "failure": None if report.failure is None else str(report.failure),
-        "interrupted": outcome.interrupted,
+        "failure": _failure(report),
+        "interrupted": outcome.interrupted.name if outcome.interrupted is not None else None,
         "duration_ns": report.duration_ns,
         "elements": {
             "entered": report.elements_in,
@@ -43,7 +50,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
                 "invocations": stage.invocations,
                 "errors": stage.errors,
                 "busy_ns": stage.busy_ns,
-                "fuel": prepared.instances[info.name].fuel_used,
+                "fuel": outcome.fuel[info.name],
             }
             for info, stage in zip(prepared.stages, report.stages, strict=True)
         ],
@@ -59,42 +66,73 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
             }
             for edge, stream in zip(prepared.driver.topology.edges, report.streams, strict=True)
         ],
+        "metrics": outcome.metrics,
     }
+
+
+def failed(outcome: Outcome) -> dict[str, Any]:
+    """Return why a run failed, as an error's data; a failing `init` carries its start-up stage (FLOW-019)."""
+    report = outcome.report
+    message = f"the flow ended {report.state} ({report.reason})" if report.failure is None else str(report.failure)
+    error: dict[str, Any] = {"subsystem": "flow", "kind": report.reason, "message": message}
+    if report.failure is not None:
+        error["fields"] = {"stage": report.failure.stage, "call": report.failure.call}
+        if report.failure.call is Call.INIT:
+            error["fields"]["startup_stage"] = COMPONENT_INIT
+    return error
 
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print a run's summary."""
     report, prepared = outcome.report, outcome.prepared
-    colour = {FlowState.COMPLETED: "green", FlowState.CANCELLED: "yellow"}.get(report.state, "red")
     seconds = report.duration_ns / 1e9
-    console.print(f"[bold {colour}]{report.state}[/] {prepared.name} ({report.reason}) in {seconds:.3f} s", highlight=False)
+    say((report.state, _COLOURS.get(report.state, "bold red")), f" {prepared.name} ({report.reason}) in {seconds:.3f} s")
     if report.failure is not None:
-        console.print(f"[red]{report.failure}[/]", highlight=False)
-    lost = f", {report.discarded} discarded" if report.discarded else ""
-    console.print(f"elements   {report.elements_in} in, {report.delivered} delivered{lost}", highlight=False)
+        say((plain(str(report.failure)), "red"))
+    say(
+        f"elements   {report.elements_in} in, {report.delivered} delivered"
+        + (f", {report.discarded} discarded" if report.discarded else "")
+    )
     for reason, operations in report.copies.items():
         if operations:
-            console.print(f"copies     {reason}: {operations} ({report.copied_bytes[reason]} bytes)", highlight=False)
-    console.print(f"pressure   {report.pressure_events} events", highlight=False)
+            say(f"copies     {reason}: {operations} ({size(report.copied_bytes[reason])})")
+    say(f"pressure   {report.pressure_events} events")
     reclaimed = f" ({report.reclaimed_buffers} kept by components were taken back)" if report.reclaimed_buffers else ""
-    console.print(f"buffers    {report.live_buffers} live{reclaimed}", highlight=False)
-    stages = Table(box=None, pad_edge=False, header_style="dim")
-    for heading, justify in (
-        ("stage", "left"),
-        ("role", "left"),
-        ("engine", "left"),
-        ("calls", "right"),
-        ("errors", "right"),
-        ("ms", "right"),
-    ):
-        stages.add_column(heading, justify=justify)  # type: ignore[arg-type]  # rich names the literals, the tuple holds str
+    say(f"buffers    {report.live_buffers} live{reclaimed}")
+    stages = _table("<stage", "<role", "<engine", "calls", "errors", "ms")
     for info, stage in zip(prepared.stages, report.stages, strict=True):
-        stages.add_row(info.name, info.role, info.engine, str(stage.invocations), str(stage.errors), f"{stage.busy_ns / 1e6:.1f}")
+        _row(stages, info.name, info.role, info.engine, stage.invocations, stage.errors, f"{stage.busy_ns / 1e6:.1f}")
     console.print(stages)
-    streams = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("stream", "elements", "dropped", "pressure", "peak depth"):
-        streams.add_column(heading, justify="left" if heading == "stream" else "right")
+    streams = _table("<stream", "elements", "dropped", "pressure", "peak depth")
     for edge, stream in zip(prepared.driver.topology.edges, report.streams, strict=True):
         peak = f"{stream.peak_depth}/{edge.config.capacity}"
-        streams.add_row(str(edge), str(stream.elements), str(stream.dropped), str(stream.pressure_events), peak)
+        _row(streams, edge, stream.elements, stream.dropped, stream.pressure_events, peak)
     console.print(streams)
+
+
+def size(number: int) -> str:
+    """Return a size as people read it: B, KiB, MiB or GiB, one decimal from KiB on (CLI-015)."""
+    scaled, unit = float(number), 0
+    while scaled >= 1024 and unit < len(_UNITS) - 1:
+        scaled /= 1024
+        unit += 1
+    return f"{scaled:.1f} {_UNITS[unit]}" if unit else f"{number} B"
+
+
+def _failure(report: FlowReport) -> dict[str, Any] | None:
+    if report.failure is None:
+        return None
+    stage, call, failure = report.failure.stage, report.failure.call, report.failure.failure
+    return {"stage": stage, "call": call, "kind": failure.kind, "cause": failure.cause, "message": failure.message}
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        justify: Literal["left", "right"] = "left" if heading.startswith("<") else "right"
+        table.add_column(heading.lstrip("<"), justify=justify, no_wrap=True, overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(Text(str(cell)) for cell in cells))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +34,15 @@ class ShutdownReport:
     cancelled: int
     failed: int
     timed_out: int
+
+
+class ReactorStatus(StrEnum):
+    """Where a reactor is in its life (FLOW-020)."""
+
+    READY = "Ready"
+    RUNNING = "Running"
+    SHUTTING_DOWN = "ShuttingDown"
+    STOPPED = "Stopped"
 
 
 class FlowHandle:
@@ -66,6 +76,15 @@ class FlowHandle:
         """Stop the flow's task at its next yield: what is queued is lost, what it holds is released, there is no report."""
         self._scope.cancel()
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the flow's task has ended, in whatever way."""
+        return self._over.is_set()
+
+    async def over(self) -> None:
+        """Wait until the flow's task has ended, in whatever way."""
+        await self._over.wait()
+
     def wake(self) -> None:
         """End the flow's waiting, if it waits: something outside has changed."""
         self._woken.set()
@@ -77,7 +96,7 @@ class FlowHandle:
             TorvynError: flow/abandoned, when its task was stopped before it could end by itself.
             BaseException: what the host's own code raised inside the flow's task.
         """
-        await self._over.wait()
+        await self.over()
         if self._error is not None:
             raise self._error
         if self.driver.report is None:
@@ -87,15 +106,26 @@ class FlowHandle:
     async def _run(self, resources: ResourceManager) -> None:
         try:
             with self._scope:
+                await checkpoint()  # a flow whose task is cancelled before it begins calls nothing
                 await self._drive()
         except Exception as error:  # noqa: BLE001  # a host defect: this flow's, and not its neighbours' (FLOW-015)
             self._error = error
         finally:
-            for instance in self._instances:
-                instance.close()
-            if self.driver.report is None:
-                resources.release_flow(self.id)
+            self._leave_nothing(resources)
             self._over.set()
+
+    def _leave_nothing(self, resources: ResourceManager) -> None:
+        """Close the instances, and free what a flow without a report still holds; each happens, whatever goes wrong with another."""
+        try:
+            with ExitStack() as stack:
+                if self.driver.report is None:
+                    stack.callback(resources.close_flow_copies, self.id)
+                    stack.callback(resources.release_flow, self.id)
+                for instance in self._instances:
+                    stack.callback(instance.close)
+        except Exception as error:  # noqa: BLE001  # as in _run
+            self._error = self._error or error
+        self._instances = []
 
     async def _drive(self) -> None:
         driver, instances, clock = self.driver, self._instances, self._clock.monotonic_ns
@@ -124,7 +154,9 @@ class FlowHandle:
 
 
 class Reactor:
-    """Runs flows side by side; an async context manager: leaving it waits for every flow.
+    """Runs flows side by side; an async context manager: leaving it waits for every flow, and for good.
+
+    What is raised inside its block leaves it as anyio's task groups do it: in an exception group, with every flow's task cancelled.
 
     Example:
         async with Reactor(resources) as reactor:
@@ -136,6 +168,7 @@ class Reactor:
         self._resources = resources
         self._clock = clock or SystemClock()
         self._flows: dict[FlowId, FlowHandle] = {}
+        self._late: set[FlowId] = set()
         self._closing = False
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -147,18 +180,33 @@ class Reactor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, traceback)
+        try:
+            return await self._stack.__aexit__(kind, error, traceback)
+        finally:
+            self._tasks = None
+
+    @property
+    def status(self) -> ReactorStatus:
+        """Return where the reactor is in its life (FLOW-020)."""
+        busy = any(not handle.is_over for handle in self._flows.values())
+        if self._closing or (self._flows and self._tasks is None):
+            return ReactorStatus.SHUTTING_DOWN if busy else ReactorStatus.STOPPED
+        return ReactorStatus.RUNNING if self._flows else ReactorStatus.READY
 
     def start(self, driver: FlowDriver, instances: Mapping[str, Instance]) -> FlowHandle:
         """Run a flow in a task of its own. The reactor owns the instances from here on, and closes them.
 
         Raises:
-            TorvynError: flow/shutting-down once shutdown has begun (FLOW-012); the instances are closed.
+            TorvynError: flow/shutting-down once shutdown has begun, and outside of the reactor's block (FLOW-012); flow/duplicate-flow for
+                a flow that it knows already. The instances are closed, except those of the flow that is known.
         """
+        if driver.flow in self._flows:
+            raise TorvynError("flow", "duplicate-flow", f"flow-{driver.flow} was started before", flow=driver.flow)
         if self._tasks is None or self._closing:
             for instance in instances.values():
                 instance.close()
-            raise TorvynError("flow", "shutting-down", "the reactor takes no new flows: it is shutting down", code="E0414")
+            why = "it is shutting down" if self._closing else "its block is not entered, or left"
+            raise TorvynError("flow", "shutting-down", f"the reactor takes no new flows: {why}", code="E0414")
         handle = FlowHandle(driver, instances, self._clock)
         self._flows[handle.id] = handle
         self._tasks.start_soon(handle._run, self._resources, name=f"flow-{handle.id}")  # noqa: SLF001  # the handle's other half
@@ -176,21 +224,24 @@ class Reactor:
         return handle
 
     async def shutdown(self, timeout_s: float = 30.0) -> ShutdownReport:
-        """Refuse new flows, cancel all, wait at most `timeout_s`, then abandon what is left; every flow is counted once (CANCEL-016)."""
+        """Refuse new flows, cancel all, wait at most `timeout_s`, then abandon what is left (CANCEL-016).
+
+        When it returns, no flow's task is left. Every flow counts once: as completed, cancelled or failed, or as timed out when it had to
+        be abandoned here. A second call reports the same.
+        """
         self._closing = True
         handles = list(self._flows.values())
         for handle in handles:
             handle.cancel()
         with anyio.move_on_after(timeout_s):
             for handle in handles:
-                await handle._over.wait()  # noqa: SLF001  # as above
-        late = [handle for handle in handles if not handle._over.is_set()]  # noqa: SLF001  # as above
-        for handle in late:
-            handle.abandon()
-        states = [handle.state for handle in handles if handle not in late]
-        return ShutdownReport(
-            completed=states.count(FlowState.COMPLETED),
-            cancelled=states.count(FlowState.CANCELLED),
-            failed=len(states) - states.count(FlowState.COMPLETED) - states.count(FlowState.CANCELLED),
-            timed_out=len(late),
-        )
+                await handle.over()
+        for handle in handles:
+            if not handle.is_over:
+                self._late.add(handle.id)
+                handle.abandon()
+        for handle in handles:
+            await handle.over()
+        states = [handle.state for handle in handles if handle.id not in self._late]
+        completed, cancelled = states.count(FlowState.COMPLETED), states.count(FlowState.CANCELLED)
+        return ShutdownReport(completed, cancelled, failed=len(states) - completed - cancelled, timed_out=len(self._late))
