@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,8 @@ from conformance.report.rules import AreaSummary, Explanation, RuleStatus
 from conformance.verdict import Outcome
 
 WIDTH = 120
+FOLD = 88
+"""Characters of evidence that are left on one line."""
 LINES = 40
 """How many lines of one counterexample are shown; the JSON report has all of it."""
 
@@ -50,7 +53,8 @@ def render_run(report: RunReport) -> str:
     console, buffer = _console()
     line = Text(verdict_line(report), style=VERDICT_STYLES[report.verdict])
     console.print(line)
-    console.print(_plain(f"{report.executed} of {report.planned} planned items executed, {report.depth}, seed {report.seed}"))
+    what = f"only {' '.join(report.selection)}, " if report.selection else ""
+    console.print(_plain(f"{report.executed} of {report.planned} planned items executed, {what}{report.depth}, seed {report.seed}"))
     console.print(_plain(f"plan {report.plan}"))
     console.print()
     console.print(_areas(report))
@@ -62,14 +66,14 @@ def render_run(report: RunReport) -> str:
         console.print(_plain(f"- {reason}"))
     console.print(_plain("profiles: " + ", ".join(f"{profile} {verdict}" for profile, verdict in report.profiles.items())))
     console.print(line)
-    return buffer.getvalue()
+    return _tidy(buffer)
 
 
 def render_failure(failure: Failure) -> str:
     """Render one failure alone."""
     console, buffer = _console()
     _show_failure(console, failure)
-    return buffer.getvalue().strip("\n")
+    return _tidy(buffer).strip("\n")
 
 
 def render_rules(lines: Iterable[RuleStatus]) -> str:
@@ -79,7 +83,7 @@ def render_rules(lines: Iterable[RuleStatus]) -> str:
     for line in lines:
         table.add_row(line.id, line.level, line.status, line.title, ", ".join(line.checks), ", ".join(line.mutants))
     console.print(table)
-    return buffer.getvalue()
+    return _tidy(buffer)
 
 
 def render_summary(lines: Iterable[AreaSummary]) -> str:
@@ -90,7 +94,7 @@ def render_summary(lines: Iterable[AreaSummary]) -> str:
         table.add_row(line.area, *map(str, (line.rules, line.checked, line.proven, line.untested, line.untestable)))
     console.print(table)
     console.print(_plain("checked: a check judges it; proven: a seeded fault shows that the check can fail."))
-    return buffer.getvalue()
+    return _tidy(buffer)
 
 
 def render_explanation(explanation: Explanation) -> str:
@@ -117,7 +121,7 @@ def render_explanation(explanation: Explanation) -> str:
     _section(console, "Sources", "\n".join((*rule.source, *decisions)))
     if explanation.checks:
         _section(console, "Try it", explanation.run)
-    return buffer.getvalue()
+    return _tidy(buffer)
 
 
 # ---------------------------------------------------------------- inside
@@ -188,11 +192,27 @@ def _evidence(failure: Failure) -> str:
     evidence = failure.evidence
     if isinstance(evidence, str):
         return evidence
-    if isinstance(evidence, dict) and set(evidence) == {"steps"} and isinstance(evidence["steps"], list):
-        return "\n".join(f"{number}. {_one_line(step)}" for number, step in enumerate(evidence["steps"], start=1))
-    if isinstance(evidence, list):
-        return "\n".join(_one_line(part) for part in evidence)
-    return msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode()
+    if isinstance(evidence, dict) and isinstance(evidence.get("steps"), list):
+        steps = [f"{number}. {_one_line(step)}" for number, step in enumerate(evidence["steps"], start=1)]
+        rest = {key: value for key, value in evidence.items() if key != "steps"}
+        return "\n".join([*steps, *([_folded(rest)] if rest else [])])
+    return _folded(evidence)
+
+
+def _folded(value: object, indent: str = "") -> str:
+    """Return JSON with a line for each part that fits one."""
+    line = msgspec.json.encode(value).decode()
+    if len(line) + len(indent) <= FOLD or not isinstance(value, (dict, list)):
+        return line
+    inner = f"{indent}  "
+    if isinstance(value, dict):
+        parts = [f"{msgspec.json.encode(key).decode()}: {_folded(each, inner)}" for key, each in value.items()]
+        opening, closing = "{", "}"
+    else:
+        parts = [_folded(each, inner) for each in value]
+        opening, closing = "[", "]"
+    body = ",\n".join(f"{inner}{part}" for part in parts)
+    return f"{opening}\n{body}\n{indent}{closing}"
 
 
 def _one_line(value: object) -> str:
@@ -212,5 +232,9 @@ def _shortened(text: str) -> str:
 def _section(console: Console, title: str, body: str) -> None:
     console.print()
     console.print(Text(title, style="bold"))
-    for line in body.split("\n"):
-        console.print(Text("  ") + _plain(line))
+    console.print(Padding(_plain(body), (0, 0, 0, 2)))
+
+
+def _tidy(buffer: io.StringIO) -> str:
+    """Return what was written, without the blanks that pad tables to their width."""
+    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n"))

@@ -1,13 +1,14 @@
 """The stdio door: a subject as a child process that speaks JSON Lines, in whatever language it is written.
 
 Everything about the child is bounded: the length of a line, the time to an answer, what is kept of its stderr, and its life. It runs in a
-process group of its own, which is killed as a whole, so that nothing outlives the exchange.
+process group of its own, which is killed as a whole, so that nothing outlives the exchange. Linux only: the judge itself runs there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import shlex
 import signal
@@ -23,6 +24,8 @@ from conformance.errors import SubjectCrashedError, SubjectError, SubjectProtoco
 from conformance.subjects import protocol as p
 
 CHUNK = 1 << 16
+GLANCE = 0.25
+"""Seconds of silence after which the child is looked at: is it still there?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,10 @@ class Stdio:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise SubjectTimeoutError(f"no answer to {operation} within {seconds:g} s")
-                for key, _ in self._selector.select(remaining):
+                events = self._selector.select(min(remaining, GLANCE))
+                if not events and self._ended(0.0):  # dead, and somebody it started holds its stdout open
+                    raise SubjectCrashedError(f"the subject ended before it answered {operation}: {self._how_it_ended()}")
+                for key, _ in events:
                     if key.fileobj is self._stdin:
                         unsent = self._write(unsent)
                         if not unsent:
@@ -201,20 +207,34 @@ class Stdio:
         return answer.reply
 
     def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(self._settings.grace)
-        except subprocess.TimeoutExpired:
+        end = self._ended(self._settings.grace)
+        if end is None:
             return "it closed its stdout and went on running"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if end.si_code == os.CLD_EXITED:
+            return f"exit code {end.si_status}"
+        return f"killed by {signal.Signals(end.si_status).name}"
+
+    def _ended(self, seconds: float) -> os.waitid_result | None:
+        """Wait at most so long for the child's end, and leave it unreaped: while its id is taken, its group cannot be somebody else's."""
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        end = os.waitid(os.P_PID, self._process.pid, look)
+        if end is None and seconds:
+            watch = os.pidfd_open(self._process.pid)
+            try:
+                select.select([watch], [], [], seconds)
+            finally:
+                os.close(watch)
+            end = os.waitid(os.P_PID, self._process.pid, look)
+        return end
 
     def _end(self, grace: float) -> None:
         """Close the pipes, wait at most `grace` seconds, kill the whole group, reap the child."""
-        with contextlib.suppress(OSError):
-            self._stdin.close()
-        if grace and self._process.returncode is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+        if self._process.returncode is not None:
+            return
+        self._stdin.close()
+        if grace:
+            self._ended(grace)
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._last_words()
@@ -223,8 +243,6 @@ class Stdio:
         self._stderr.close()
 
     def _last_words(self) -> None:
-        if self._stderr.closed:
-            return
         for _ in range(64):
             try:
                 data = os.read(self._stderr.fileno(), CHUNK)
