@@ -115,5 +115,8 @@ def every_exit_restores_end_to_end(session: Session, budget: Budget) -> None:
 def the_slowest_branch_decides(session: Session, budget: Budget) -> None:
     """A producer with several blocking outputs is called only when all of them can take an element."""
     held = Script((PAUSE,) * 4, READY)
-    stories = [fan_out(3, elements=8, schedule="producer-first"), fan_out(2, elements=6, capacity=1, sinks=(held,))]
+    stories = [
+        *(fan_out(3, elements=12, capacity=capacity, schedule="producer-first") for capacity in (2, 4)),
+        fan_out(2, elements=6, capacity=1, sinks=(held,)),
+    ]
     search_flows(session, budget, "CREDIT-009", stories, flows(TIGHT))

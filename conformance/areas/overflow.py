@@ -144,7 +144,7 @@ def sources_are_told(session: Session, budget: Budget) -> None:
 @checks("POLICY-014", facet=Facet.FLOWS, kind="monitor")
 def no_pull_while_told_to_pause(session: Session, budget: Budget) -> None:
     """No source is pulled between `pause` and `ready`."""
-    stories = [line(elements=6, capacity=2, schedule="producer-first"), fan_out(3, elements=6, capacity=1)]
+    stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1)]
     search_flows(session, budget, "POLICY-014", stories, flows(replace(ANYTHING, capacities=(1, 2))))
 
 

@@ -324,7 +324,12 @@ def generations_count_up(session: Session, budget: Budget) -> None:
 def the_table_grows(session: Session, budget: Budget) -> None:
     """A handle table of 2 grows to 300 live buffers, and every one of them keeps its handle and its bytes."""
     session.resources.open(table_capacity=2)
-    handles = [session.resources.allocate("host", 8) for _ in range(300)]
+    handles = []
+    for count in range(300):
+        try:
+            handles.append(session.resources.allocate("host", 8))
+        except Refused as refused:
+            budget.expect("OWN-019", False, f"the table does not grow beyond {count} buffers", expected=300, found=refused)  # noqa: FBT003 -- reads as assert
     for i, handle in enumerate(handles):
         session.resources.write(handle, "host", 0, f"{i:04}".encode())
     for i, handle in enumerate(handles):
@@ -354,6 +359,12 @@ def reclaiming_nothing(session: Session, budget: Budget) -> None:
 def a_flow_is_released(session: Session, budget: Budget) -> None:
     """Releasing a flow frees exactly what was allocated under it, whoever owns it now, and counts it."""
     search_ownership(session, budget, "OWN-034", STORIES)
+
+
+@checks("OWN-035", facet=Facet.RESOURCES, kind="machine")
+def flows_for_life(session: Session, budget: Budget) -> None:
+    """A buffer stays with the flow that it was allocated for, whoever owns it."""
+    search_ownership(session, budget, "OWN-035", STORIES)
 
 
 @checks("OWN-038", facet=Facet.RESOURCES, kind="table", requires=("state_tables",))

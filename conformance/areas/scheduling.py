@@ -34,6 +34,7 @@ def ready_stages_only(session: Session, budget: Budget) -> None:
     stories = [
         line(role, elements=6, capacity=1, schedule="producer-first", scripts={"sink": held}) for role in ("processor", "filter", "router")
     ]
+    stories.append(fan_out(2, elements=12, capacity=4, schedule="producer-first"))
     search_flows(session, budget, "SCHED-003", stories, flows(replace(ANYTHING, capacities=(1, 2))))
 
 

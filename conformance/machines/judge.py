@@ -1,7 +1,7 @@
 """How a lock-step run judges: one rule at a time, so that every finding has one address.
 
 A subject that leaves the model by another rule than the one under test is not this check's business: the two no longer agree on the state,
-so the example ends (`DivergedError`), and the check of that other rule reports it.
+so the example ends after that step (`DivergedError`), and the check of that other rule reports it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from conformance.errors import NotOffered, SubjectError, Violation
+from conformance.errors import NotOffered, Refused, SubjectError, Violation
 from conformance.subjects import protocol as p
 from conformance.subjects.session import Session
 
@@ -39,13 +39,16 @@ class Judge:
         self.rule = rule
         self._count = count
         self.steps: list[Step] = []
+        self._parted = ""
 
-    def expect(self, rules: Iterable[str], holds: bool, message: str, *, expected: object = "", found: object = "") -> None:  # noqa: FBT001 -- reads like assert
+    def expect(self, rules: Iterable[str], holds: object, message: str, *, expected: object = "", found: object = "") -> None:
         """Take note of one expectation, which every one of `rules` demands.
+
+        Where it does not hold and the rule under test has nothing to say about it, the rest of the step is still judged: one reply may show
+        several rules broken. `settle` ends the example then.
 
         Raises:
             Violation: it does not hold, and the rule under test demands it.
-            DivergedError: it does not hold, and the rule under test has nothing to say about it.
         """
         asked = self.rule in rules
         if asked:
@@ -54,7 +57,37 @@ class Judge:
             return
         if asked:
             raise Violation(self.rule, message, expected=expected, found=found, evidence={"steps": [dict(step) for step in self.steps]})
-        raise DivergedError(message)
+        self._parted = self._parted or message
+
+    def demand(self, rules: Iterable[str], holds: object, message: str, *, expected: object = "", found: object = "") -> None:
+        """Take note of an expectation without which the rest of the step means nothing.
+
+        Raises:
+            Violation: as `expect`.
+            DivergedError: it does not hold, and the rule under test has nothing to say about it.
+        """
+        self.expect(rules, holds, message, expected=expected, found=found)
+        if not holds:
+            raise DivergedError(message)
+
+    def settle(self) -> None:
+        """End a step.
+
+        Raises:
+            DivergedError: an expectation of another rule did not hold in it.
+        """
+        if self._parted:
+            raise DivergedError(self._parted)
+
+    def refused(self, rules: Iterable[str], request: p.AnyRequest, refused: Refused) -> DivergedError:
+        """Judge the refusal of something that cannot be refused, and return the end of the example.
+
+        Raises:
+            Violation: as `expect`.
+        """
+        message = f"{p.tag_of(request)} was refused although nothing forbids it"
+        self.expect(rules, holds=False, message=message, expected="done", found=refused)
+        return DivergedError(message)
 
     def ask(self, request: p.AnyRequest, expected: type[T]) -> T:
         """Send one request; what is no answer ends the whole search.

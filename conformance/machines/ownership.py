@@ -82,6 +82,7 @@ class OwnershipLockstep:
             case _:
                 context = self._operate(step)
         self._counts(context, step)
+        self.judge.settle()
         if len(self.judge.steps) % SWEEP_EVERY == 0:
             self.sweep(context)
 
@@ -89,6 +90,7 @@ class OwnershipLockstep:
         """Look at every live buffer: what a step did not name it must not have touched."""
         for buffer in self.model.live.values():
             self._look(buffer, tuple(rules))
+        self.judge.settle()
 
     def probe(self, step: Step) -> None:
         """Fire every operation at one handle: the way to treat a dead one."""
@@ -132,7 +134,9 @@ class OwnershipLockstep:
         name = f"b{len(self.names)}"
         step["gave"] = {"name": name, "index": handle.index, "generation": handle.generation}
         expect = self.judge.expect
-        expect(("OWN-017", "OWN-001"), key not in self.model.live, f"{name} got the handle of a buffer that is still alive", found=key)
+        self.judge.demand(
+            ("OWN-017", "OWN-001"), key not in self.model.live, f"{name} got the handle of a buffer that is still alive", found=key
+        )
         expect(("OWN-017",), key not in self.model.graveyard, f"{name} got a handle that was issued before", found=key)
         generation = self.model.next_generation(handle.index)
         what = "reused slot" if handle.index in self.model.generations else "new slot"
@@ -230,7 +234,7 @@ class OwnershipLockstep:
         step["outcome"] = "done"
         if prediction.must:
             why = "; ".join(reason.why for reason in prediction.must)
-            self.judge.expect(prediction.rules, holds=False, message=f"{step['op']} was done although {why}")
+            self.judge.demand(prediction.rules, holds=False, message=f"{step['op']} was done although {why}")
         elif not (prediction.may or prediction.may_any):
             self.judge.expect(ABLE[step["op"]], holds=True, message="")
 
@@ -271,12 +275,17 @@ class OwnershipLockstep:
     def _force_reclaim(self, step: Step) -> tuple[str, ...]:
         component = step["component"]
         before = dict(self.model.live)
-        records = self.judge.ask(p.ForceReclaim(component), p.ReclaimedReply).buffers
+        request = p.ForceReclaim(component)
+        owns = any(buffer.owner == component for buffer in before.values())
+        try:
+            records = self.judge.ask(request, p.ReclaimedReply).buffers
+        except Refused as refused:
+            raise self.judge.refused(("OWN-030",) if owns else ("OWN-032",), request, refused) from None
         step["outcome"] = "done"
         doomed = self.model.reclaimed(component)
         found = {(record.handle.index, record.handle.generation): record for record in records}
         rules = ("OWN-030", "OWN-031") if doomed else ("OWN-032", "OWN-031")
-        self.judge.expect(
+        self.judge.demand(
             rules,
             len(records) == len(found) and found.keys() == set(doomed),
             f"force-reclaim of {component} frees the wrong buffers",
@@ -297,7 +306,11 @@ class OwnershipLockstep:
         return context
 
     def _release_flow(self, step: Step) -> tuple[str, ...]:
-        reply = self.judge.ask(p.ReleaseFlow(step["flow"]), p.FlowReleasedReply)
+        request = p.ReleaseFlow(step["flow"])
+        try:
+            reply = self.judge.ask(request, p.FlowReleasedReply)
+        except Refused as refused:
+            raise self.judge.refused(("OWN-034",), request, refused) from None
         step["outcome"] = "done"
         doomed = self.model.flow_released(step["flow"])
         expected = (len(doomed), sum(buffer.capacity for buffer in doomed))
@@ -354,6 +367,8 @@ class OwnershipLockstep:
             expected=(buffer.state, buffer.borrow_count),
             found=(seen.state, seen.borrow_count),
         )
+        flow = buffer.flow if seen.flow is None else seen.flow
+        expect(("OWN-035",), flow == buffer.flow, f"{buffer.name} has changed its flow", expected=buffer.flow, found=flow)
         shape = (buffer.capacity, len(buffer.content), buffer.content_type)
         expect(
             context,

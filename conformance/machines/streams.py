@@ -50,6 +50,7 @@ class StreamLockstep:
             found=reply.low,
         )
         self._shape(reply, ())
+        judge.settle()
 
     @property
     def reported(self) -> bool:
@@ -78,6 +79,7 @@ class StreamLockstep:
                 self._shape(self.judge.ask(p.InspectStream(), p.StreamReply), ("CREDIT-007",))
             case op:
                 raise ValueError(f"no operation of a stream: {op}")
+        self.judge.settle()
 
     def play_all(self, steps: Iterable[Step]) -> None:
         """Play a directed example."""
@@ -100,7 +102,7 @@ class StreamLockstep:
         judge, stream = self.judge, reply.stream
         if expected.refusal is not None:
             rules = ("WMK-012", "CREDIT-004") if expected.refusal == "queue-full" else ()
-            judge.expect(rules, holds=False, message=f"a push was taken that must be refused: {expected.refusal}", found=reply.verdict)
+            judge.demand(rules, holds=False, message=f"a push was taken that must be refused: {expected.refusal}", found=reply.verdict)
         if not full:
             judge.expect(("CREDIT-002",), reply.verdict == "enqueued", "there was room and the element was not taken", found=reply.verdict)
             spent = before[1] - stream.credits
@@ -113,7 +115,7 @@ class StreamLockstep:
     def _push_refused(self, expected: Pushed, refused: Refused, *, full: bool) -> None:
         if expected.refusal is None:
             rules = (LOSING[self.model.policy], "POLICY-007") if full else ("CREDIT-002",)
-            self.judge.expect(rules, holds=False, message="a push was refused that the stream must take", found=str(refused))
+            self.judge.demand(rules, holds=False, message="a push was refused that the stream must take", found=str(refused))
         else:
             # No rule gives the kinds; the protocol does.
             self.judge.expect(
@@ -150,12 +152,12 @@ class StreamLockstep:
             reply = self.judge.ask(p.PopValue(), p.PoppedReply)
         except Refused as refused:
             step["outcome"] = refused.kind
-            self.judge.expect(("ORD-001", "CREDIT-003"), expected is None, "the stream does not give what it holds", found=str(refused))
+            self.judge.demand(("ORD-001", "CREDIT-003"), expected is None, "the stream does not give what it holds", found=str(refused))
             self._shape(self.judge.ask(p.InspectStream(), p.StreamReply), ("CREDIT-007",))
             return
         step["outcome"] = reply.value
         if expected is None:
-            self.judge.expect(("ORD-001", "CREDIT-003"), holds=False, message="an empty stream gave an element", found=reply.value)
+            self.judge.demand(("ORD-001", "CREDIT-003"), holds=False, message="an empty stream gave an element", found=reply.value)
             return
         value, change = expected
         rules = ("ORD-001", LOSING[self.model.policy]) if self.model.policy in LOSING else ("ORD-001",)

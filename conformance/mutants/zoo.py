@@ -1,0 +1,28 @@
+"""The zoo: every mutant there is.
+
+A mutant proves that a check can fail. Each is a few lines: one part of the reference, subclassed, with one fault, most of them faults that
+a runtime has had or an implementer is likely to make.
+"""
+
+from __future__ import annotations
+
+from conformance.mutants import faulty_flows, faulty_reports, faulty_resources, faulty_streams
+from conformance.mutants.registry import MUTANTS, Mutant
+from conformance.subjects.inprocess import InProcess
+
+ROOMS = (faulty_resources, faulty_streams, faulty_flows, faulty_reports)
+"""The modules whose mutants live here; importing them fills the zoo."""
+
+
+def all_mutants() -> tuple[Mutant, ...]:
+    """Return the mutants by name."""
+    return tuple(MUTANTS[name] for name in sorted(MUTANTS))
+
+
+def subject(name: str) -> InProcess:
+    """Return a door to a mutant.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return InProcess(MUTANTS[name].subject())
