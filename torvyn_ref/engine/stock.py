@@ -48,8 +48,8 @@ class StockEngine:
         config.epoch_interruption = True
         config.cranelift_nan_canonicalization = True  # the same bits on every machine, and from run to run
         config.wasm_relaxed_simd_deterministic = True
-        self._engine = wasmtime.Engine(config)
-        self._ticker = EpochTicker(self._engine.increment_epoch, threaded=threaded)
+        self.wasm_engine = wasmtime.Engine(config)
+        self.ticker = EpochTicker(self.wasm_engine.increment_epoch, threaded=threaded)
 
     def compile(self, component: bytes, *, where: str) -> StockCompiled:
         """Compile a component's bytes; text is refused, whatever wasmtime-py would make of it.
@@ -60,11 +60,11 @@ class StockEngine:
         problem = _not_a_component(component)
         if problem is None:
             try:
-                compiled = Component(self._engine, component)
+                compiled = Component(self.wasm_engine, component)
             except WasmtimeError as error:
                 problem = root_cause(error)
             else:
-                return StockCompiled(self._engine, self._ticker, compiled, where)
+                return StockCompiled(self.wasm_engine, self.ticker, compiled, where)
         raise TorvynError(
             "engine",
             "invalid-component",
@@ -75,11 +75,11 @@ class StockEngine:
 
     def tick(self) -> None:
         """Let one period pass for every running guest (`limits.PERIOD_MS`)."""
-        self._ticker.tick()
+        self.ticker.tick()
 
     def close(self) -> None:
         """Stop the ticker; idempotent. Instances still open must be closed by their owners."""
-        self._ticker.close()
+        self.ticker.close()
 
 
 def _not_a_component(data: bytes) -> str | None:
@@ -120,20 +120,29 @@ class StockCompiled:
             TorvynError: engine/missing-import and engine/missing-export, engine/wrong-type, all of them together; then
                 engine/instantiation-failed. Nothing is left behind.
         """
-        main, errors = self._export(ROLE_EXPORTS[role], required=True)
-        lifecycle, more = self._export(LIFECYCLE, required=False)
-        raise_all((*self._plan.problems(sandbox.capabilities, self._where), *errors, *more))
-        exports = [export for export in (main, lifecycle) if export is not None]
-        instance = StockInstance(self._engine, self._ticker, sandbox, role, has_lifecycle=lifecycle is not None)
+        exports = self.checked_exports(role, sandbox)
+        has_lifecycle = any(Call.INIT in calls for _, calls in exports)
+        instance = StockInstance(self._engine, self._ticker, sandbox, role, has_lifecycle=has_lifecycle)
         try:
             instance.start(self._component, self._plan, exports)
         except BaseException as error:
             instance.close()
             sandbox.resources.force_reclaim(sandbox.owner)
             if isinstance(error, WasmtimeError):
-                raise self._failed(failure_of(error, instance.border.fault)) from error
+                raise self.instantiation_failed(failure_of(error, instance.border.fault)) from error
             raise
         return instance
+
+    def checked_exports(self, role: Role, sandbox: Sandbox) -> list[tuple[str, tuple[Call, ...]]]:
+        """Check everything that stands between the component and an instance; return the interfaces to call, with their functions.
+
+        Raises:
+            TorvynError: engine/missing-import, engine/missing-export and engine/wrong-type, all of them together.
+        """
+        main, errors = self._export(ROLE_EXPORTS[role], required=True)
+        lifecycle, more = self._export(LIFECYCLE, required=False)
+        raise_all((*self._plan.problems(sandbox.capabilities, self._where), *errors, *more))
+        return [(export.name, export.calls) for export in (main, lifecycle) if export is not None]
 
     def _export(self, interface: GuestInterface, *, required: bool) -> tuple[_Export | None, tuple[TorvynError, ...]]:
         if interface not in self._found:
@@ -174,7 +183,8 @@ class StockCompiled:
             name=name,
         )
 
-    def _failed(self, failure: Failure) -> TorvynError:
+    def instantiation_failed(self, failure: Failure) -> TorvynError:
+        """Say that an instance could not be made."""
         return TorvynError(
             "engine",
             "instantiation-failed",
@@ -194,7 +204,7 @@ class StockInstance(SandboxedInstance):
         self._functions: Mapping[Call, component.Func] = {}
         self._linker = Linker(engine)
 
-    def start(self, compiled: Component, plan: Plan, exports: list[_Export]) -> None:
+    def start(self, compiled: Component, plan: Plan, exports: list[tuple[str, tuple[Call, ...]]]) -> None:
         """Link, instantiate under the limits of a call, and look the functions up.
 
         Raises:
@@ -214,12 +224,12 @@ class StockInstance(SandboxedInstance):
             self._end()
             self._entered = False
         functions: dict[Call, component.Func] = {}
-        for export in exports:
-            interface = instance.get_export_index(self._store, export.name)
-            for call in export.calls:
+        for name, calls in exports:
+            interface = instance.get_export_index(self._store, name)
+            for call in calls:
                 index = instance.get_export_index(self._store, call, interface)
                 function = instance.get_func(self._store, index) if index is not None else None
-                assert function is not None, f"{export.name} {call} was there when the component was checked"
+                assert function is not None, f"{name} {call} was there when the component was checked"
                 functions[call] = function
         self._functions = functions
 

@@ -13,6 +13,7 @@ import wasmtime
 from torvyn_ref.calls import DATA_CALL, Call, Element, FlowContext, Output, Role
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine.protocol import Limits, Sandbox
+from torvyn_ref.engine.direct import DirectEngine
 from torvyn_ref.engine.stock import StockEngine
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ResourceManager
@@ -28,7 +29,7 @@ CATALOGUE = {entry["name"]: entry for entry in tomllib.loads((COMPONENTS / "cata
 CONTEXT = FlowContext("a1", "0123456789abcdef0123456789abcdef", "0123456789abcdef", 77)
 OWNER, UPSTREAM, FLOW = Owner(1), Owner(2), FlowId(1)
 
-ENGINES = {"stock": lambda: StockEngine(threaded=False)}
+ENGINES = {"stock": lambda: StockEngine(threaded=False), "direct": lambda: DirectEngine(threaded=False)}
 
 
 @pytest.fixture(scope="session", params=ENGINES)

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from wasmtime import _func
 from wasmtime.component import _linker
 
 from torvyn_ref.calls import Call, Cause, Output, Role
@@ -19,7 +20,7 @@ def resident_kib():
 
 
 def callbacks():
-    return len(_linker.FUNCTIONS.handles), len(_linker.RESOURCE_DTORS.handles)
+    return len(_linker.FUNCTIONS.handles) + len(_func.FUNCTIONS.handles), len(_linker.RESOURCE_DTORS.handles)
 
 
 def test_a_thousand_instances_leave_nothing(guest):

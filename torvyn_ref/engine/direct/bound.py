@@ -1,0 +1,170 @@
+"""A plan bound to a store: core modules instantiated, glue between them, generated code attached.
+
+One host function of wasmtime's serves all crossings: glue says in scratch memory which handler it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from weakref import ref
+
+import wasmtime
+
+from torvyn_ref.engine.direct.glue import scratch_pages, slot
+from torvyn_ref.engine.direct.handles import Destructor, HandleTable
+from torvyn_ref.engine.direct.memory import GuestMemory
+from torvyn_ref.engine.direct.plan import CoreValue, Crossing, Glued, HostFunction, InstantiateModule, Item, MakeGlue, Plan
+from torvyn_ref.engine.direct.runtime import Runtime
+from torvyn_ref.engine.direct.types import Resource
+
+_I32 = wasmtime.ValType.i32
+_NOTHING = wasmtime.FuncType([], [])
+
+GuestCall = Callable[..., Any]
+HostCall = Callable[..., Any]
+
+
+class _Handlers(list[Callable[[], object] | None]):
+    """Handlers by number; a list that can be referred to weakly."""
+
+
+class _NoParameters:
+    """The type of every glue export, as `Func.__call__` asks for it."""
+
+    params: tuple[()] = ()
+    results: tuple[()] = ()
+
+
+def _no_parameters(_store: object) -> _NoParameters:
+    return _NOTHING_TYPE
+
+
+_NOTHING_TYPE = _NoParameters()
+
+
+class Bound:
+    """The running half of an instance.
+
+    Attributes:
+        calls: the lifted functions, by interface and name.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: wasmtime.Store,
+        host: Callable[[HostFunction], HostCall],
+        destructors: Mapping[Resource, Destructor],
+    ) -> None:
+        """Instantiate; start functions run here.
+
+        Raises:
+            wasmtime.WasmtimeError: what wasmtime says (a limit, a trap in a start function).
+            BaseException: what a host function raised.
+        """
+        self._store = store
+        self._host = host
+        self._memories: dict[CoreValue, GuestMemory] = {}
+        self._cores: list[Mapping[str, Any]] = []
+        self._glue: dict[int, wasmtime.Func] = {}
+        self._lifted: dict[int, GuestCall] = {}
+        pages = scratch_pages(plan.crossings)
+        self._scratch = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
+        view = memoryview(self._scratch.get_buffer_ptr(store)).cast("B")
+        self._handlers = _Handlers([None] * (2 * plan.crossings))
+        self.runtime = Runtime(store, view, HandleTable(self._destructors(plan, destructors)))
+        self._dispatcher = wasmtime.Func(store, _NOTHING, _dispatcher(self._handlers, view.cast("I")))
+        for step in plan.steps:
+            if isinstance(step, InstantiateModule):
+                imports = [self._value(value) for value in step.imports]
+                self._cores.append(wasmtime.Instance(store, step.module, imports).exports(store))
+            else:
+                self._make_glue(step)
+        self.calls = {
+            interface: {name: self._lifted[function.number] for name, function in functions.items()}
+            for interface, functions in plan.exports.items()
+        }
+
+    def release(self) -> None:
+        """Forget everything that points into the store."""
+        for memory in self._memories.values():
+            memory.release()
+        self._handlers.clear()
+        self.calls = {}
+        self._lifted.clear()
+        self.runtime.scratch = memoryview(b"")
+
+    def _make_glue(self, step: MakeGlue) -> None:
+        imports: list[Any] = [self._scratch, self._dispatcher]
+        imports += [self._value(value) for value in step.imports if value is not None]
+        exports = wasmtime.Instance(self._store, step.module, imports).exports(self._store)
+        for crossing in step.crossings:
+            function = exports[str(crossing.glue.number)]
+            assert isinstance(function, wasmtime.Func)
+            self._bind(crossing, function)
+
+    def _bind(self, crossing: Crossing, function: wasmtime.Func) -> None:
+        number = crossing.glue.number
+        memory = None if crossing.memory is None else self._memory(crossing.memory)
+        if crossing.host is None:
+            # `Func.__call__` asks its own public `type()` for the types of parameters and results, at every call; the answer is always
+            # "none", and saying so here halves the cost of a call. tests/…/test_direct_glue.py holds wasmtime-py to it.
+            function.type = _no_parameters  # type: ignore[method-assign, assignment]
+            call, result, fill = crossing.bind(self.runtime, memory, function, slot(number), crossing.resources)
+            self._lifted[number] = call
+            self._handlers[2 * number] = result
+            self._handlers[2 * number + 1] = fill
+            return
+        self._glue[number] = function
+        peer = self._host(crossing.host) if isinstance(crossing.host, HostFunction) else self._resource_function(*crossing.host)
+        enter, fill = crossing.bind(self.runtime, memory, peer, slot(number), crossing.resources)
+        self._handlers[2 * number] = enter
+        self._handlers[2 * number + 1] = fill
+
+    def _resource_function(self, operation: str, resource: Resource) -> HostCall:
+        handles = self.runtime.handles
+        method = {"drop": handles.drop, "rep": handles.rep}.get(operation)
+        if method is None:
+            return lambda rep: handles.give(rep, resource)
+        return lambda index: method(index, resource)
+
+    def _destructors(self, plan: Plan, host: Mapping[Resource, Destructor]) -> dict[Resource, Destructor]:
+        found = dict(host)
+        for resource in plan.resources:
+            if resource.is_own and resource.destructor is not None:
+                found[resource] = partial(self._destroy, resource)
+        return found
+
+    def _destroy(self, resource: Resource, rep: int) -> None:
+        destructor = resource.destructor
+        assert isinstance(destructor, Item | Glued)
+        self._value(destructor)(self._store, rep)
+
+    def _memory(self, value: CoreValue) -> GuestMemory:
+        memory = self._memories.get(value)
+        if memory is None:
+            found = self._value(value)
+            assert isinstance(found, wasmtime.Memory)
+            memory = self._memories[value] = GuestMemory(self._store, found)
+        return memory
+
+    def _value(self, value: CoreValue) -> Any:
+        if isinstance(value, Item):
+            return self._cores[value.instance][value.name]
+        return self._glue[value.number]
+
+
+def _dispatcher(handlers: _Handlers, wanted: memoryview) -> Callable[[], None]:
+    """Return the host function behind all glue.
+
+    wasmtime-py keeps it in a table of the process until its store is closed: it must not keep the instance alive, or one that nobody
+    closed would never go.
+    """
+    current = ref(handlers)
+
+    def dispatch() -> None:
+        current()[wanted[0]]()  # type: ignore[index, misc]  # glue runs only inside an instance, and names only handlers that are there
+
+    return dispatch
