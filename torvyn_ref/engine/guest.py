@@ -53,14 +53,16 @@ def told_to_guest(error: ResourceError) -> WitBufferError | GuestFault | None:
     return None
 
 
+def _told(error: ResourceError) -> Exception:
+    """Return what to raise in place of a refused operation: what the guest learns, or the host's own defect as it is."""
+    return told_to_guest(error) or error
+
+
 def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
     try:
         return operation(*arguments, **options)
     except ResourceError as error:
-        told = told_to_guest(error)
-        if told is None:
-            raise
-        raise told from error
+        raise _told(error) from error
 
 
 class GuestHost:
@@ -73,6 +75,7 @@ class GuestHost:
         self.context = context
         self._clock = clock
         self._next_rep = 1
+        self._started_over = False  # reps are unique by themselves until the numbers have started over
         self._buffers: dict[int, Handle] = {}  # immutable buffers the guest owns
         self._mutables: dict[int, Handle | None] = {}  # None: frozen, the handle is spent (BUF-021)
         self._lent: dict[int, Handle] = {}  # buffers lent for the running call
@@ -89,7 +92,11 @@ class GuestHost:
         if capacity_hint > MAX_BUFFER_BYTES:
             raise WitBufferError("capacity-exceeded")
         self._check_room()
-        return self._new_mutable(_checked(self.resources.allocate, self.owner, capacity_hint, self.flow, now_ns=self._clock.monotonic_ns()))
+        try:
+            handle = self.resources.allocate(self.owner, capacity_hint, self.flow, now_ns=self._clock.monotonic_ns())
+        except ResourceError as error:
+            raise _told(error) from error
+        return self._new_mutable(handle)
 
     def clone_into_mutable(self, buffer: int) -> int:
         """Copy a buffer into a new mutable one and return its rep (BUF-030).
@@ -118,7 +125,11 @@ class GuestHost:
         Raises:
             WitBufferError: capacity-exceeded; nothing is written.
         """
-        _checked(self.resources.append, self._mutable(mutable), self.owner, data)
+        handle = self._mutable(mutable)
+        try:
+            self.resources.append(handle, self.owner, data)
+        except ResourceError as error:
+            raise _told(error) from error
 
     def mutable_size(self, mutable: int) -> int:
         """Return the bytes written so far."""
@@ -135,7 +146,10 @@ class GuestHost:
     def freeze(self, mutable: int) -> int:
         """Turn a mutable buffer into an immutable one and return the new rep; the old rep is spent (BUF-020, BUF-021)."""
         handle = self._mutable(mutable)
-        _checked(self.resources.freeze, handle, self.owner)
+        try:
+            self.resources.freeze(handle, self.owner)
+        except ResourceError as error:
+            raise _told(error) from error
         self._mutables[mutable] = None
         rep = self._rep()
         self._buffers[rep] = handle
@@ -163,7 +177,11 @@ class GuestHost:
 
     def read_all(self, buffer: int) -> bytes:
         """Return all bytes (BUF-003)."""
-        return _checked(self.resources.read, self._buffer(buffer), self.owner)
+        handle = self._buffer(buffer)
+        try:
+            return self.resources.read(handle, self.owner)
+        except ResourceError as error:
+            raise _told(error) from error
 
     def drop_buffer(self, buffer: int) -> None:
         """Destroy an owned buffer: released at once (OWN-029). The end of a loan is the host's business, not the guest's."""
@@ -223,9 +241,14 @@ class GuestHost:
 
     def _rep(self) -> int:
         rep = self._next_rep
-        while rep in self._lent or rep in self._buffers or rep in self._mutables:  # only after the numbers have started over
-            rep = rep + 1 if rep < U32_MAX else 1
-        self._next_rep = rep + 1 if rep < U32_MAX else 1
+        if self._started_over:
+            while rep in self._lent or rep in self._buffers or rep in self._mutables:
+                rep = rep + 1 if rep < U32_MAX else 1
+        if rep < U32_MAX:
+            self._next_rep = rep + 1
+        else:
+            self._next_rep = 1
+            self._started_over = True
         return rep
 
     def _new_mutable(self, handle: Handle) -> int:

@@ -1,4 +1,4 @@
-"""How long a call may take: the epoch's clockwork (ERR-008).
+"""How long a call may take: the epoch's clockwork (ERR-008). An engine, and so its ticker, belongs to one thread.
 
 wasmtime interrupts a guest when the engine's epoch passes the deadline of its store. Somebody has to advance the epoch; that is one
 thread per engine, started at the first timed call, asleep while no timed call runs.
@@ -37,8 +37,9 @@ class EpochTicker:
         self._stop = threading.Event()
         self._pause = pause or self._stop.wait
         self._work = threading.Condition()
-        self._running = 0
-        self._asleep = False
+        self._closed = False
+        self._calls = 0
+        self._awake = False
         self._thread: threading.Thread | None = None
 
     @staticmethod
@@ -51,29 +52,28 @@ class EpochTicker:
         self._advance()
 
     def enter(self) -> None:
-        """Note that a timed call begins.
+        """Note that a timed call begins; next to nothing while the thread is awake, as it is during calls in quick succession.
 
         Raises:
             TorvynError: engine/closed-engine after `close`.
         """
-        if self._stop.is_set():
+        if self._closed:
             raise TorvynError("engine", "closed-engine", "a guest was called after its engine was closed: nothing would end the call")
-        if not self._threaded:
-            return
-        with self._work:
-            self._running += 1
-            if self._running == 1:
-                self._work.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
-                self._thread.start()
+        self._calls += 1
+        if self._threaded and not self._awake:
+            self._wake()
 
     def leave(self) -> None:
         """Note that a timed call has ended."""
-        if not self._threaded:
-            return
+        self._calls -= 1
+
+    def _wake(self) -> None:
         with self._work:
-            self._running -= 1
+            self._awake = True
+            self._work.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
+                self._thread.start()
 
     @property
     def is_alive(self) -> bool:
@@ -83,10 +83,11 @@ class EpochTicker:
     @property
     def is_asleep(self) -> bool:
         """Tell whether the thread waits for a timed call to begin, rather than for a period to end."""
-        return self._asleep
+        return self._thread is not None and not self._awake
 
     def close(self) -> None:
         """Stop the thread and wait for it; idempotent."""
+        self._closed = True
         self._stop.set()
         with self._work:
             self._work.notify()
@@ -94,12 +95,23 @@ class EpochTicker:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._work:
-                while not self._running and not self._stop.is_set():
-                    self._asleep = True
-                    self._work.wait()
-                self._asleep = False
-            if self._stop.is_set() or self._pause(PERIOD_MS / 1000):
-                return
-            self._advance()
+        while not self._stop.is_set():
+            if self._calls or not self._falls_asleep():
+                if self._pause(PERIOD_MS / 1000):
+                    return
+                self._advance()
+
+    def _falls_asleep(self) -> bool:
+        """Sleep until a call begins, unless one has begun meanwhile; tell whether there was any sleep.
+
+        `enter` counts its call before it looks whether the thread is awake, and here the order is the other way round: so one of the two
+        always sees the other, without a lock on the way of every call.
+        """
+        with self._work:
+            self._awake = False
+            if self._calls:
+                self._awake = True
+                return False
+            while not self._awake and not self._stop.is_set():
+                self._work.wait()
+            return True

@@ -406,32 +406,35 @@ def lowered(function: Function, *, has_memory: bool, views: bool) -> Bind:
         else:
             flat = iter(values)
             call = f"host({','.join(emit.lift(ty, flat) for ty in function.parameters)})"
-        _host_call(emit, result, call)
-        if isinstance(result, Scalar | Record):
-            emit.check(result, "r")
         if emit.lends:
-            emit("rt.end_lends()")
-        if result is not None and result.allocates:
-            emit("wanted=[]")
-            emit.sizes(result, "r")
-            emit(f"if wanted: return rt.want(base,wanted,(r,{pointer}))")
-            emit(f"finish(r,{pointer},None)")
-        elif result is not None:
-            _finish(emit, function, "r", pointer)
-    if result is not None and result.allocates:
-        emit("def finish(r,ret,place):")
-        with emit:
-            _finish(emit, function, "r", "ret")
+            call = f"rt.after({call})"
+        if isinstance(result, Choice) and result.kind == "result":
+            _result_call(emit, function, result, call, pointer)
+        else:
+            emit(f"r={call}")
+            if isinstance(result, Scalar | Record):
+                emit.check(result, "r")
+            _hand_over(emit, function, result, "r", pointer)
+    allocates = result is not None and result.allocates
+    if allocates:
+        if not _is_bytes(result):
+            emit("def finish(r,ret,place):")
+            with emit:
+                _finish(emit, function, "r", "ret")
         emit("def fill():")
         with emit:
-            emit("got=rt.got(base,mem)")
-            emit("if got is not None:")
-            with emit:
-                emit("(r,ret),place=got")
-                emit("finish(r,ret,place)")
-        emit("return enter,fill")
-    else:
-        emit("return enter,None")
+            if _is_bytes(result):
+                emit("ret,r,p=rt.got_one(base,mem)")
+                emit("mem.view[p:p+len(r)]=r")
+                emit("mem.check(ret,8,4,'return')")
+                emit(f"{emit.structure('<II')}.pack_into(mem.view,ret,p,len(r))")
+            else:
+                emit("got=rt.got(base,mem)")
+                emit("if got is not None:")
+                with emit:
+                    emit("(r,ret),place=got")
+                    emit("finish(r,ret,place)")
+    emit(f"return enter,{'fill' if allocates else 'None'}")
     return _bound(emit, names, resources)
 
 
@@ -519,14 +522,46 @@ def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bi
     return _bound(emit, names, resources)
 
 
-def _host_call(emit: Emitter, result: Type | None, call: str) -> None:
-    if not isinstance(result, Choice) or result.kind != "result":
-        emit(f"r={call}")
-        return
-    emit(f"try: r=('ok',{call})")
-    error = result.cases[1].payload
+def _result_call(emit: Emitter, function: Function, result: Choice, call: str, pointer: str) -> None:
+    """Call a host function whose type is a result: `ok` goes straight to its place, `err` comes as a WitError."""
+    ok, error = (case.payload for case in result.cases)
     value = "None" if error is None else "e.case" if isinstance(error, Choice) and error.kind == "enum" else "(e.case,e.payload)"
-    emit(f"except WitError as e: r=('err',{value})")
+    emit(f"try: r={call}")
+    emit("except WitError as e:")
+    with emit:
+        emit(f"r=('err',{value})")
+        _hand_over(emit, function, result, "r", pointer)
+        emit("return")
+    if function.result_in_memory and (ok is None or not ok.allocates):
+        emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+        emit(f"mem.view[{pointer}]=0")
+        if ok is not None:
+            emit.store(ok, "r", pointer, result.payload_offset)
+    else:
+        emit("r=('ok',r)")
+        _hand_over(emit, function, result, "r", pointer)
+
+
+def _hand_over(emit: Emitter, function: Function, result: Type | None, value: str, pointer: str) -> None:
+    """Give a result to the guest: at once, or after its memory has been asked for."""
+    if result is None:
+        return
+    if _is_bytes(result):
+        if isinstance(result, Text):
+            emit(f"{value}={value}.encode()")
+        emit(f"rt.want_one(base,1,len({value}),{pointer},{value})")
+    elif result.allocates:
+        emit("wanted=[]")
+        emit.sizes(result, value)
+        emit(f"if wanted: rt.want(base,wanted,({value},{pointer}))")
+        emit(f"else: finish({value},{pointer},None)")
+    else:
+        _finish(emit, function, value, pointer)
+
+
+def _is_bytes(ty: Type | None) -> bool:
+    """Tell whether a value is one stretch of bytes: a string or a list<u8>."""
+    return isinstance(ty, Text) or (isinstance(ty, Sequence_) and ty.is_bytes)
 
 
 def _finish(emit: Emitter, function: Function, value: str, pointer: str) -> None:

@@ -37,6 +37,7 @@ class Runtime:
         self.sealed = False
         self.result: Any = None
         self._pending: tuple[Any, list[tuple[int, int]], list[int]] | None = None
+        self._one: tuple[int, Any, int, int] = (0, None, 1, 0)
         self._lends: list[Entry] = []
 
     def lend(self, index: int, resource: Resource) -> int:
@@ -59,6 +60,34 @@ class Runtime:
         """End a call that went well."""
         self.sealed = False
 
+    def after(self, value: Any) -> Any:
+        """Pass a host function's answer on, its lends ended."""
+        self.end_lends()
+        return value
+
+    def want_one(self, base: int, alignment: int, size: int, pointer: int, value: Any) -> None:
+        """Ask the glue for one piece of guest memory; `pointer` and `value` wait for it."""
+        self._one = (pointer, value, alignment, size)
+        self.sealed = True
+        _WANTED.pack_into(self.scratch, REALLOCS, alignment, size)
+        _COUNT.pack_into(self.scratch, base + 4, 1)
+
+    def got_one(self, base: int, memory: GuestMemory) -> tuple[int, Any, int]:
+        """Take the pointer that came back; return what waited, and where its piece is.
+
+        Raises:
+            AbiTrap: as `got`.
+        """
+        pointer, value, alignment, size = self._one
+        (pages,) = _POINTER.unpack_from(self.scratch, base)
+        if pages != memory.pages:
+            memory.refresh()
+        (place,) = _POINTER.unpack_from(self.scratch, REALLOCS + 8)
+        _check_place(place, alignment, size, memory)
+        self.sealed = False
+        _COUNT.pack_into(self.scratch, base + 4, 0)
+        return pointer, value, place
+
     def want(self, base: int, wanted: list[tuple[int, int]], values: Any) -> None:
         """Ask the glue for guest memory: (alignment, size) each; `values` wait until all of it is there."""
         self._pending = (values, wanted, [])
@@ -79,10 +108,7 @@ class Runtime:
         for number in range(count):
             alignment, size = wanted[len(pointers)]
             (pointer,) = _POINTER.unpack_from(self.scratch, REALLOCS + 8 + 12 * number)
-            if pointer % alignment:
-                raise AbiTrap("realloc return: result not aligned")
-            if pointer + size > memory.size:
-                raise AbiTrap("realloc return: beyond end of memory")
+            _check_place(pointer, alignment, size, memory)
             pointers.append(pointer)
         if len(pointers) < len(wanted):
             self._ask(base, wanted[len(pointers) : len(pointers) + MOST_REALLOCS])
@@ -97,3 +123,10 @@ class Runtime:
         for number, (alignment, size) in enumerate(wanted):
             _WANTED.pack_into(self.scratch, REALLOCS + 12 * number, alignment, size)
         _COUNT.pack_into(self.scratch, base + 4, len(wanted))
+
+
+def _check_place(pointer: int, alignment: int, size: int, memory: GuestMemory) -> None:
+    if pointer % alignment:
+        raise AbiTrap("realloc return: result not aligned")
+    if pointer + size > memory.size:
+        raise AbiTrap("realloc return: beyond end of memory")
