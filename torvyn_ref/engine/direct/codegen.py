@@ -1,8 +1,8 @@
 """Lift and lower as generated Python: one function per type signature, made once per process, bound once per instance.
 
-Values in Python: numbers and bools as such, char and string as str, list<u8> from a guest as a memoryview (valid during the call), to a guest
-as bytes; other lists as lists, records and tuples as tuples, flags as a tuple of names, an enum as its case's name, an option as None or the
-value, any other choice as (case, payload), a resource as its rep.
+Values in Python: numbers and bools as such, char and string as str, list<u8> as bytes (from a guest, where the host function allows it, as
+a memoryview that is valid during the call), other lists as lists, records and tuples as tuples, flags as a tuple of names, an enum as its
+case's name, an option as None or the value, any other choice as (case, payload), a resource as its rep.
 
 Generated source names: `rt` the runtime, `mem` the guest memory, `sb` the scratch memory, `base` the function's slot, `r0..` resources.
 """

@@ -10,7 +10,7 @@ Scratch memory: a header, then one slot per function.
     16       64 x 12   reallocs wanted: alignment, size, and the pointer that came back
     1024     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
 
-A function has two handlers: 2k takes the parameters (of an import) or the result (of an export with a post-return), 2k+1 takes the pointers.
+A function has two handlers: 2k takes the parameters (of an import) or the result (of an export with a post-return), 2k+1 the pointers.
 """
 
 from __future__ import annotations

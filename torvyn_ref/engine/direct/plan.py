@@ -1,7 +1,7 @@
 """The planning pass: a component's definitions evaluated without running anything, into what an instance has to do.
 
-Everything that this engine cannot run is refused here, before any guest code runs. What remains are steps: instantiate this core module with
-these items, make this glue. The generated lift and lower code, and the glue modules, are part of the plan, so an instance only binds them.
+Everything that this engine cannot run is refused here, before any guest code runs. What remains are steps: instantiate this core module
+with these items, make this glue. The generated lift and lower code, and the glue modules, are part of the plan, so an instance only binds them.
 """
 
 from __future__ import annotations

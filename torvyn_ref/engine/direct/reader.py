@@ -1,7 +1,7 @@
 """The component binary format: bytes in, definitions out, in order. Core modules stay bytes.
 
-Everything is bounded by the input's length and by `MOST_NESTING`; what the format has and this engine does not is refused by name. Whether a
-component is *valid* is not judged here: wasmtime does that before (ADR-022).
+Everything is bounded by the input's length and by `MOST_NESTING`; what the format has and this engine does not is refused by name. Whether
+a component is *valid* is not judged here: wasmtime does that before (ADR-022).
 """
 
 from __future__ import annotations
