@@ -119,10 +119,13 @@ class Judge:
         """Add the suite's items, before anybody selects among them."""
         collector = RuleCollector.from_parent(session, name=NODE, nodeid=NODE)
         collector.judge = self
-        added = [item for item in collector.collect() if not self._wanted or item.nodeid in self._wanted]
+        report = collector.ihook.pytest_make_collect_report(collector=collector)
+        added = [item for item in report.result if not self._wanted or item.nodeid in self._wanted]
         unknown = self._wanted - {item.nodeid for item in added}
         if unknown:
             raise pytest.UsageError(f"no such item: {', '.join(sorted(unknown))} (see --collect-only)")
+        report.result = added
+        collector.ihook.pytest_collectreport(report=report)  # so that pytest counts them as collected
         items.extend(added)
 
     @pytest.hookimpl(wrapper=True)
@@ -153,7 +156,15 @@ class RuleCollector(pytest.Collector):
         reasons: dict[tuple[str, str], str] = {(each.rule, each.check): each.reason for each in plan.declined if each.check is not None}
         pairs = sorted({(item.check, item.rule) for item in plan.items} | {(check, rule) for rule, check in reasons})
         for check, rule in pairs:
-            item = RuleItem.from_parent(self, name=f"{rule}[{check}]", rule=rule, check=check, declined=reasons.get((rule, check)))
+            name = f"{rule}[{check}]"
+            item = RuleItem.from_parent(
+                self,
+                name=name,
+                nodeid=f"{NODE}::{name}",  # as text: pytest compares ids in parts, and --lf reads them back from text
+                rule=rule,
+                check=check,
+                declined=reasons.get((rule, check)),
+            )
             if self.config.pluginmanager.hasplugin("xdist"):  # with --dist loadgroup, a check's rules are judged in one run of it
                 item.add_marker(pytest.mark.xdist_group(check))
             yield item

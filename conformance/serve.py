@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from conformance.errors import SubjectError, SuiteError
+from conformance.errors import SubjectError, SubjectTimeoutError, SuiteError
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import find
 from conformance.subjects.session import Exchange
@@ -50,6 +50,9 @@ def serve(exchange: Exchange, requests: BinaryIO, replies: BinaryIO) -> int:
             number = asked.id
             try:
                 reply = exchange.exchange(asked.request)
+            except SubjectTimeoutError as error:  # no answer in time is no answer: the suite at the other end waits, and sees the same
+                _say(str(error))
+                continue
             except SubjectError as error:
                 _say(f"{error}\n{error.detail}")
                 return CRASHED

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectProtocolError
+from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectError, SubjectProtocolError
 from conformance.subjects import protocol as p
 from conformance.subjects.session import Exchange
 
@@ -60,6 +60,15 @@ class FlowsFacet(Protocol):
     def transition(self, request: p.FlowTransition, /) -> p.Done: ...  # noqa: D102
 
 
+class GuestsFacet(Protocol):
+    """One real component, called by hand; see the messages `guests.*`."""
+
+    def open(self, request: p.OpenGuest, /) -> p.Done: ...  # noqa: D102
+    def call(self, request: p.CallGuest, /) -> p.GuestAnswerReply: ...  # noqa: D102
+    def observe(self, request: p.ObserveGuest, /) -> p.GuestSeenReply: ...  # noqa: D102
+    def close(self, request: p.CloseGuest, /) -> p.Done: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
@@ -76,6 +85,7 @@ class PythonSubject:
     resources: ResourcesFacet | None = None
     streams: StreamsFacet | None = None
     flows: FlowsFacet | None = None
+    guests: GuestsFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)
@@ -111,7 +121,7 @@ class InProcess:
         """Call the facet's method.
 
         Raises:
-            SubjectCrashedError: the method raised something that is not an answer.
+            SubjectError: the method raised one, or (SubjectCrashedError) something that is no answer.
         """
         try:
             return self._handlers[type(request)](request)
@@ -119,6 +129,8 @@ class InProcess:
             return p.Fault(refusal.kind, refusal.message, dict(refusal.fields))
         except NotOffered as missing:
             return p.Unsupported(missing.reason)
+        except SubjectError:  # a facet that watches its own runtime knows best what became of it
+            raise
         except (Exception, SystemExit) as error:
             translated = self._refusal(error) if isinstance(error, Exception) else None
             if translated is not None:

@@ -13,6 +13,7 @@ import msgspec
 
 from conformance.errors import NotOffered, Refused, SubjectError, SubjectProtocolError
 from conformance.subjects import protocol as p
+from conformance.subjects.guests import GuestsClient
 
 T = TypeVar("T", bound=p.Reply)
 
@@ -69,6 +70,7 @@ class Session:
         self.resources = ResourcesClient(self)
         self.streams = StreamsClient(self)
         self.flows = FlowsClient(self)
+        self.guests = GuestsClient(self.ask)
 
     # ---- what the subject offers
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from conformance.errors import SubjectTimeoutError
 from conformance.serve import CRASHED, GARBAGE, USAGE, main, serve
 from conformance.subjects import protocol as p
 from conformance.subjects.inprocess import InProcess, PythonSubject
@@ -61,6 +62,17 @@ def test_a_crash_is_told_on_stderr_and_by_the_exit_code(talk, honest_streams, ca
     code, _ = talk(ask(1, op="streams.inspect"), streams=Broken())
     assert code == CRASHED
     assert "disk on fire" in capsys.readouterr().err
+
+
+def test_a_runtime_that_does_not_end_is_not_answered_for(talk, honest_streams):
+    class Endless(honest_streams):
+        """Knows that it will not end."""
+
+        def inspect(self, request):
+            raise SubjectTimeoutError("round in circles")
+
+    code, replies = talk(ask(1, op="streams.inspect"), ask(2, op="bye"), streams=Endless())
+    assert (code, [reply["id"] for reply in replies]) == (0, [2])
 
 
 def test_what_a_runtime_prints_does_not_reach_the_protocol(tmp_path):

@@ -11,6 +11,7 @@ from conformance.errors import Refused
 from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
 from conformance.subjects.reference.flows import ReferenceFlows
+from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
 from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
@@ -19,6 +20,7 @@ from torvyn_ref.errors import TorvynError
 CAPABILITIES = {
     Facet.RESOURCES: ("exhaustion_error", "state_tables"),
     Facet.FLOWS: ("consumer_first", "state_tables"),
+    Facet.GUESTS: tuple(f"engine={name}" for name in ENGINES),
 }
 """What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""
 
@@ -32,6 +34,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         resources=ReferenceResources(parts),
         streams=ReferenceStreams(parts),
         flows=ReferenceFlows(parts),
+        guests=ReferenceGuests(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from torvyn_ref.calls import FlowContext
+from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
@@ -34,6 +36,8 @@ class ReferenceParts:
         topology: builds a flow's graph, or refuses it.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
+        instance: what becomes of every instance of the facet guests.
+        context: what becomes of the context that it is given.
     """
 
     manager: MakeManager = ResourceManager
@@ -43,3 +47,5 @@ class ReferenceParts:
     topology: Callable[..., Topology] = Topology.build
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
+    instance: Callable[[Instance], Instance] = lambda instance: instance
+    context: Callable[[FlowContext], FlowContext] = lambda context: context

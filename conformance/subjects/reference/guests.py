@@ -1,0 +1,172 @@
+"""Facet guests over `torvyn_ref.engine`: one real component, called as the flow driver would call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from itertools import count
+from types import MappingProxyType
+
+from conformance.errors import NotOffered, Refused
+from conformance.subjects import protocol as p
+from conformance.subjects.reference.parts import ReferenceParts
+from torvyn_ref.calls import Call, Cause, Element, Failure, FlowContext, Output, Role
+from torvyn_ref.clock import VirtualClock
+from torvyn_ref.engine.protocol import Compiled, Engine, Instance, Limits, Sandbox
+from torvyn_ref.engine.stock import StockEngine
+from torvyn_ref.ids import HOST, FlowId, Handle, Owner
+from torvyn_ref.resources import ManagerConfig, ResourceManager
+from torvyn_ref.resources.pools import DEFAULT_TIERS
+
+ENGINES: Mapping[str, Callable[[], Engine]] = MappingProxyType({"stock": lambda: StockEngine(threaded=False)})
+"""The engines by name, the subject's own choice first. Calls end by fuel alone, so that runs repeat exactly."""
+
+_DONE = p.Done()
+_OWNER = Owner(1)
+_FLOWS = count(1)
+
+MOST_COMPILED = 16
+"""Compiled components kept per process: a suite has a handful, and a client that sends others must not fill the memory."""
+
+
+class ReferenceGuests:
+    """One guest behind the messages `guests.*`."""
+
+    def __init__(self, parts: ReferenceParts) -> None:
+        self._parts = parts
+        self._guest: _Guest | None = None
+
+    def open(self, request: p.OpenGuest) -> p.Done:
+        """Start over."""
+        self._end()
+        if request.tracing:
+            raise NotOffered("the reference runtime has no tracing")
+        if request.engine and request.engine not in ENGINES:
+            raise Refused("unknown-engine", f"{request.engine!r} is none of {', '.join(ENGINES)}", {"engine": request.engine})
+        compiled = _compiled(request.engine or next(iter(ENGINES)), request.component)
+        self._guest = _Guest(self._parts, request, compiled)
+        return _DONE
+
+    def call(self, request: p.CallGuest) -> p.GuestAnswerReply:
+        """Lend an element and call `process`."""
+        return self._opened().call(request)
+
+    def observe(self, _request: p.ObserveGuest) -> p.GuestSeenReply:
+        """Look at what the guest holds."""
+        return self._opened().seen()
+
+    def close(self, _request: p.CloseGuest) -> p.Done:
+        """End the guest."""
+        self._opened()
+        self._end()
+        return _DONE
+
+    def _opened(self) -> _Guest:
+        if self._guest is None:
+            raise Refused("no-guest", "no guest is open")
+        return self._guest
+
+    def _end(self) -> None:
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+
+class _Guest:
+    """One instance with a resource manager of its own."""
+
+    def __init__(self, parts: ReferenceParts, request: p.OpenGuest, compiled: Compiled) -> None:
+        tiers = DEFAULT_TIERS
+        if request.pool_size is not None:
+            tiers = tuple(replace(tier, pool_size=request.pool_size) for tier in tiers)
+        self._resources: ResourceManager = parts.manager(ManagerConfig(table_capacity=64, tiers=tiers))
+        self._resources.register_component(_OWNER, request.budget_bytes)
+        self._flow = FlowId(next(_FLOWS))
+        context = FlowContext(f"flow-{self._flow}", deadline_ns=request.deadline_ns)
+
+        self._clock = VirtualClock()
+        limits = Limits(fuel=request.fuel, call_timeout_ms=None)
+        sandbox = Sandbox(_OWNER, self._flow, self._resources, parts.context(context), self._clock, limits)
+        self._instance: Instance = parts.instance(compiled.instantiate(Role.PROCESSOR, sandbox))
+        self._alive = True
+        self._sequence = 0
+        self._host_ops = 0
+        self._host_bytes = 0
+        if self._instance.has_lifecycle:
+            answer = self._instance.call(Call.INIT, "")
+            if isinstance(answer, Failure):
+                self.close()
+                raise Refused("init-failed", answer.message, {"kind": str(answer.kind)})
+
+    def call(self, request: p.CallGuest) -> p.GuestAnswerReply:
+        resources = self._resources
+        handle = resources.allocate(HOST, len(request.payload), self._flow)
+        resources.write(handle, HOST, 0, request.payload)
+        self._host_ops += bool(request.payload)
+        self._host_bytes += len(request.payload)
+        resources.set_content_type(handle, HOST, request.buffer_content_type)
+        resources.freeze(handle, HOST)
+        resources.borrow(handle, _OWNER)
+        self._sequence += 1
+        element = Element(self._sequence, self._clock.wall_ns(), request.content_type, handle)
+        try:
+            answer = self._instance.call(Call.PROCESS, element)
+        finally:
+            resources.end_borrow(handle, _OWNER)
+            resources.release(handle, HOST)
+        if isinstance(answer, Failure):
+            self._alive = self._alive and not answer.poisoned
+            cause = "" if answer.cause is Cause.RETURNED else str(answer.cause)
+            outcome = "trapped" if answer.poisoned else "failed"
+            return p.GuestAnswerReply(outcome, kind=str(answer.kind), cause=cause, message=answer.message)
+        if isinstance(answer, Output):
+            return self._take(answer)
+        return p.GuestAnswerReply("dropped")
+
+    def _take(self, output: Output) -> p.GuestAnswerReply:
+        handle: Handle = output.handle
+        self._resources.transfer(handle, _OWNER, HOST)
+        payload, buffer_type = self._resources.peek(handle, HOST), self._resources.content_type(handle)
+        self._resources.release(handle, HOST)
+        return p.GuestAnswerReply("emitted", payload, output.content_type, buffer_type)
+
+    def seen(self) -> p.GuestSeenReply:
+        resources = self._resources
+        used, limit = resources.budget(_OWNER)
+        copies = resources.copy_stats(self._flow)
+        return p.GuestSeenReply(
+            owned=sum(1 for seen in resources.live() if seen.owner == _OWNER),
+            live=resources.live_count,
+            used=used,
+            limit=limit,
+            copy_ops=copies.total_copy_ops - self._host_ops,
+            copy_bytes=copies.total_payload_bytes - self._host_bytes,
+        )
+
+    def close(self) -> None:
+        if self._alive and self._instance.has_lifecycle:
+            self._instance.call(Call.TEARDOWN)
+        self._alive = False
+        self._instance.close()
+        self._resources.force_reclaim(_OWNER)
+
+
+@cache
+def _engine(name: str) -> Engine:
+    return ENGINES[name]()
+
+
+_COMPILED: dict[tuple[str, bytes], Compiled] = {}
+
+
+def _compiled(engine: str, component: bytes) -> Compiled:
+    key = (engine, sha256(component).digest())
+    found = _COMPILED.get(key)
+    if found is None:
+        found = _engine(engine).compile(component, where="the component that the suite sent")
+        if len(_COMPILED) >= MOST_COMPILED:
+            _COMPILED.clear()
+        _COMPILED[key] = found
+    return found

@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from conformance import cli
+from conformance.report.json import RunReport
+from conformance.verdict import EXIT_USAGE
+
+SCHEMA_KEYS = set(RunReport.__struct_fields__)
+
+
+@pytest.fixture
+def call(capsys):
+    """Call the program in process and return code, standard output and standard error."""
+
+    def call_(*arguments):
+        code = cli.call(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call_
+
+
+def run_json(call, *arguments):
+    code, out, err = call("run", "--format", "json", *arguments)
+    return code, json.loads(out), err
+
+
+def test_a_run_says_everything_in_json(call):
+    code, report, err = run_json(call, "--subject", "reference", "--rules", "WMK-004,FLOW-001")
+    assert set(report) == SCHEMA_KEYS
+    assert report["schema_version"] == 1
+    assert (code, report["exit_code"], report["verdict"]) == (2, 2, "indeterminate")
+    assert report["counts"] == {"untested": 475, "pass": 2}
+    assert len(report["rules"]) == report["rules_total"] == 477
+    assert report["executed"] == report["planned"] > 0
+    assert report["declaration"]["name"] == "torvyn-ref"
+    assert report["plan"] in err, "the plan is told before the run"
+    assert all(evaluations > 0 for check in report["checks"] for evaluations in check["evaluations"].values())
+
+
+def test_a_failure_carries_evidence_and_the_line_that_repeats_it(call):
+    code, report, _ = run_json(call, "--subject", "mutant:low-mark-rounded-up", "--rules", "WMK-004", "--seed", "11")
+    assert (code, report["verdict"]) == (1, "not-conformant")
+    failure = report["failures"][0]
+    assert failure["rule"] == "WMK-004"
+    assert failure["evidence"]
+    assert failure["reproduce"] == "torvyn-conformance run --subject mutant:low-mark-rounded-up --rules WMK-004 --seed 11"
+    assert next(rule for rule in report["rules"] if rule["id"] == "WMK-004")["outcome"] == "fail"
+
+
+def test_text_has_the_verdict_on_the_first_and_on_the_last_line(call):
+    code, out, _ = call("run", "--subject", "mutant:low-mark-rounded-up", "--rules", "WMK-004")
+    lines = out.strip().split("\n")
+    assert code == 1
+    assert lines[0] == lines[-1]
+    assert lines[0].startswith("not-conformant: mutant:low-mark-rounded-up")
+    assert "FAIL WMK-004 [low-marks]" in out
+    assert "Two runtimes with one configuration resume at different depths." in out
+    assert not any(line != line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("Dies", "crash"), ("Gibberish", "crash"), ("Shirks", "inconclusive")],
+)
+def test_a_subject_with_a_bad_character_is_blamed_by_name_in_the_report(call, character_subject, name, outcome):
+    code, report, _ = run_json(call, "--subject", character_subject(name), "--rules", "WMK-004")
+    assert {failure["outcome"] for failure in report["failures"]} == {outcome}
+    assert all(failure["fault"] for failure in report["failures"])
+    assert code == (1 if outcome == "crash" else 2)
+    assert "pass" not in report["counts"]
+
+
+def test_a_hanging_subject_is_given_up_after_the_reply_timeout(call, character_subject):
+    code, report, _ = run_json(call, "--subject", character_subject("Hangs"), "--rules", "WMK-004", "--reply-timeout", "0.5")
+    assert code == 1
+    assert report["counts"]["timeout"] == 1
+
+
+def test_a_subject_that_claims_nothing_is_unsupported(call, tmp_path, monkeypatch):
+    (tmp_path / "empty_handed.py").write_text(
+        "from conformance.subjects.inprocess import PythonSubject\ndef make(): return PythonSubject('empty-handed', '0')"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, report, _ = run_json(call, "--subject", "python:empty_handed:make")
+    assert code == 2
+    assert set(report["counts"]) == {"unsupported", "untested"}
+    assert report["planned"] == report["executed"] == 0
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_result_is_written_to_a_file_whole_or_not_at_all(call, tmp_path, jobs):
+    target = tmp_path / "report.json"
+    arguments = ("--subject", "reference", "--rules", "WMK-004", "--format", "json", "--jobs", jobs)
+    code, out, _ = call("run", *arguments, "--output", str(target))
+    assert (code, out) == (2, "")
+    assert json.loads(target.read_text())["counts"]["pass"] == 1
+    code, _, err = call("run", *arguments, "--output", str(tmp_path / "no" / "where.json"))
+    assert code == EXIT_USAGE
+    assert "cannot be written" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "Missing option '--subject'"),
+        (["run", "--subject", "nobody"], "names no subject"),
+        (["run", "--subject", "reference", "--rules", "WMK-999"], "no rule 'WMK-999'"),
+        (["run", "--subject", "reference", "--profile-run", "fast"], "is not one of 'quick', 'deep'"),
+        (["run", "--subject", "reference", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["run", "--subject", "stdio:/no/such/adapter"], "cannot be started"),
+        (["explain", "WMK-0044"], "did you mean WMK-004"),
+        (["rules", "--area", "WMX"], "no rule 'WMX'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        ([], "Usage:"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_exit_code_four(call, arguments, words):
+    code, out, err = call(*arguments)
+    assert code == EXIT_USAGE
+    assert words in out + err
+    assert "Traceback" not in err
+
+
+def test_help_documents_the_exit_codes(call):
+    for arguments in (["--help"], ["run", "--help"]):
+        code, out, _ = call(*arguments)
+        assert code == 0
+        assert "0 conformant" in " ".join(out.split())
+
+
+def test_rules_lists_every_rule_with_its_status(call, rulebook):
+    code, out, _ = call("rules", "--format", "json")
+    lines = json.loads(out)
+    assert code == 0
+    assert [line["id"] for line in lines] == [rule.id for rule in rulebook]
+    assert {line["status"] for line in lines} == {"checked", "untested", "untestable"}
+    assert all(bool(line["checks"]) == (line["status"] == "checked") for line in lines)
+
+
+def test_the_summary_adds_up(call):
+    code, out, _ = call("rules", "--summary", "--format", "json")
+    *areas, total = json.loads(out)
+    assert code == 0
+    assert total["area"] == "all"
+    for column in ("rules", "checked", "proven", "untested", "untestable"):
+        assert total[column] == sum(area[column] for area in areas)
+    assert total["rules"] == 477 == total["checked"] + total["untested"] + total["untestable"]
+
+
+def test_an_area_can_be_listed_alone(call):
+    _, out, _ = call("rules", "--area", "wmk", "--format", "json")
+    assert {line["area"] for line in json.loads(out)} == {"WMK"}
+    _, out, _ = call("rules", "--area", "WMK")
+    assert "WMK-015" in out
+
+
+def test_a_rule_is_explained_in_its_own_words(call, rulebook):
+    code, out, _ = call("explain", "wmk-004")
+    rule = rulebook.get("WMK-004")
+    assert code == 0
+    flat = " ".join(out.split())
+    for words in (rule.title, rule.text, rule.consequence, "low-marks", "low-mark-rounded-up", "ADR-015"):
+        assert " ".join(words.split()) in flat
+    code, out, _ = call("explain", "WMK-004", "--format", "json")
+    assert json.loads(out)["rule"]["id"] == "WMK-004"
+
+
+def test_every_rule_can_be_explained(call, rulebook):
+    for rule in rulebook.rules[::25]:
+        assert call("explain", rule.id)[0] == 0
+
+
+def test_what_a_subject_writes_cannot_steer_the_terminal(call, tmp_path):
+    (tmp_path / "painter.py").write_text(
+        "import sys\nsys.stdin.readline()\nsys.stderr.write('\\x1b[2J\\x1b]0;owned\\x07[bold]red[/bold]')\nsys.exit(1)\n"
+    )
+    code, out, err = call("run", "--subject", f"stdio:{sys.executable} {tmp_path / 'painter.py'}")
+    assert code == EXIT_USAGE
+    assert "\x1b" not in out + err
+    assert "\\x1b[2J" in err
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -c 'from conformance.cli import main; main()' rules | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {0, 141}
+    assert done.stderr == ""
