@@ -1,6 +1,6 @@
 """Every component of the corpus, in catalogue order."""
 
-from corpus.components.guests import misbehaving, probes, processors, routing, sinks, sources
+from corpus.components.guests import misbehaving, probe_ops, probes, processors, routing, sinks, sources
 from corpus.components.wat import Guest
 
 GUESTS: tuple[Guest, ...] = (
@@ -9,5 +9,6 @@ GUESTS: tuple[Guest, ...] = (
     *routing.GUESTS,
     *sinks.GUESTS,
     *probes.GUESTS,
+    *probe_ops.GUESTS,
     *misbehaving.GUESTS,
 )
