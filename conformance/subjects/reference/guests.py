@@ -18,7 +18,7 @@ from torvyn_ref.engine.protocol import Compiled, Engine, Instance, Limits, Sandb
 from torvyn_ref.engine.stock import StockEngine
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 from torvyn_ref.resources import ManagerConfig, ResourceManager
-from torvyn_ref.resources.pools import DEFAULT_TIERS
+from torvyn_ref.resources.pools import DEFAULT_TIERS, TierConfig
 
 ENGINES: Mapping[str, Callable[[], Engine]] = MappingProxyType({"stock": lambda: StockEngine(threaded=False)})
 """The engines by name, the subject's own choice first. Calls end by fuel alone, so that runs repeat exactly."""
@@ -78,7 +78,7 @@ class _Guest:
     """One instance with a resource manager of its own."""
 
     def __init__(self, parts: ReferenceParts, request: p.OpenGuest, compiled: Compiled) -> None:
-        tiers = DEFAULT_TIERS
+        tiers: tuple[TierConfig, ...] = DEFAULT_TIERS
         if request.pool_size is not None:
             tiers = tuple(replace(tier, pool_size=request.pool_size) for tier in tiers)
         self._resources: ResourceManager = parts.manager(ManagerConfig(table_capacity=64, tiers=tiers))
