@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -213,6 +214,8 @@ def main() -> None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
     try:
         app()
+    except KeyboardInterrupt:  # once more, when everything was said
+        raise SystemExit(_SIGNALLED + signal.SIGINT) from None
     finally:
         try:
             sys.stdout.flush()
@@ -295,7 +298,7 @@ def _reported(command: str, interruption: session.Interruption | None = None, *,
         abandoned = by is not None and (error.subsystem, error.kind) == ("flow", "abandoned")
         fail(command, error, as_json=as_json, code=_SIGNALLED + by if abandoned and by is not None else None)
     except KeyboardInterrupt:
-        raise typer.Exit(_SIGNALLED + 2) from None
+        raise typer.Exit(_SIGNALLED + signal.SIGINT) from None
 
 
 def _stage_data(stage: StageInfo) -> dict[str, Any]:
