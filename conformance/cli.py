@@ -133,10 +133,12 @@ def call(arguments: list[str]) -> int:
     except RulebookError as error:
         return _complain(str(error), EXIT_HARNESS)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted: nothing was decided", INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's own last flush is quiet
         return BROKEN_PIPE
+    if code == INTERRUPTED:  # newer typers answer Ctrl-C with this code instead of an exception
+        return _complain("interrupted: nothing was decided", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -197,7 +197,7 @@ def _verdict(rules: Iterable[Rule], results: Mapping[str, RuleResult]) -> tuple[
     counted = Counter(results[rule.id].outcome for rule in required)
     errors = sum(results[rule.id].outcome is Outcome.ERROR for rule in rules)
     broken = sum(counted[outcome] for outcome in BROKEN)
-    reasons = [f"{errors} rules: {Outcome.ERROR.meaning}"] if errors else []
+    reasons = [f"{errors} rule{'s' if errors > 1 else ''}: {Outcome.ERROR.meaning}"] if errors else []
     reasons += [
         f"{counted[outcome]} binding rule{'s' if counted[outcome] > 1 else ''} {outcome}: {outcome.meaning}"
         for outcome in sorted(counted, key=_RANKS.__getitem__, reverse=True)

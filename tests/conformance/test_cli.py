@@ -1,6 +1,10 @@
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -184,6 +188,71 @@ def test_what_a_subject_writes_cannot_steer_the_terminal(call, tmp_path):
     assert code == EXIT_USAGE
     assert "\x1b" not in out + err
     assert "\\x1b[2J" in err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_the_run_and_everything_that_it_started(character_subject, jobs):
+    command = [
+        sys.executable,
+        "-c",
+        "from conformance.cli import main; main()",
+        "run",
+        "--subject",
+        character_subject("Hangs"),
+        "--jobs",
+        jobs,
+    ]
+    with subprocess.Popen([*command, "--rules", "WMK-004"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("plan sha256:")
+        children = wait_for_children(process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    for child in children:
+        assert wait_for_end(child)
+
+
+def wait_for_children(process):
+    """Return the ids of a process's children as soon as it has any; ends with the process."""
+    while process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if children:
+            return [int(child) for child in children]
+    raise AssertionError("the process ended")
+
+
+def wait_for_end(pid):
+    """Wait, at most 20 s, until a process is gone."""
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([watch], [], [], 20)[0])
+    finally:
+        os.close(watch)
+
+
+def test_a_worker_that_dies_is_an_error_of_the_suite_and_never_a_verdict(call, tmp_path, monkeypatch):
+    (tmp_path / "lemming.py").write_text(
+        """
+import os
+from conformance.subjects.inprocess import PythonSubject
+class Streams:
+    def open(self, request):
+        os._exit(5)
+def make():
+    return PythonSubject("lemming", "1", streams=Streams())
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, report, _ = run_json(call, "--subject", "python:lemming:make", "--rules", "WMK-004", "--jobs", "2")
+    assert (code, report["verdict"]) == (3, "indeterminate")
+    assert report["counts"]["error"] == 1
+    assert report["executed"] < report["planned"]
 
 
 def test_a_reader_that_leaves_early_is_no_error():
