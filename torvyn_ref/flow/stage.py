@@ -136,7 +136,7 @@ class Stage:
                     break
             else:
                 return False
-        if self.done or self.gated or self.pending or now < self.not_before:
+        if self.done or self.gated or now < self.not_before:
             return False
         for edge in self.outputs:  # noqa: SIM110  # a loop, not all(): this is asked several times per element
             if not edge.stream.may_produce or (edge.held and not edge.may_probe(now)):

@@ -70,6 +70,13 @@ def test_retries_count_anew_for_each_element(kit):
     assert run.components["k"].seen == texts(range(10))
 
 
+def test_retries_of_a_router_count_anew_for_each_element_too(kit):
+    router = kit.Router(lambda _: ["even"], dict.fromkeys([1, 3, 5], kit.error()))
+    edges = [("s", "r"), EdgeDef("r", "k", "even")]
+    run = kit.play({"s": kit.Source(4), "r": router, "k": kit.Sink()}, edges, settings=under(KIND.RETRY, max_retries=1))
+    assert (run.components["k"].seen, run.report.state) == (texts(range(4)), "Completed")
+
+
 def test_exhausted_retries_fail_the_flow(kit):
     run = kit.play(failing(kit, [3, 4, 5]), LINE, settings=under(KIND.RETRY, max_retries=2))
     assert [action for *_, action in run.failures] == ["retry", "retry", "fail"]
@@ -154,6 +161,7 @@ def test_a_component_that_hoards_buffers_and_dies_leaves_none(kit):
     run = kit.play({"s": kit.Source(5), "p": Hoarder({3: kit.Trap()}), "k": kit.Sink()}, LINE)
     assert run.report.state is FlowState.FAILED
     assert run.resources.budget(run.owners["p"])[0] == 0
+    assert run.report.reclaimed_buffers == 0  # they went with the instance, not with the flow
 
 
 def test_a_component_that_hoards_and_lives_is_relieved_at_the_end_and_the_report_says_so(kit):
