@@ -22,7 +22,7 @@ from torvyn_ref.clock import SystemClock
 from torvyn_ref.errors import TorvynError, raise_all
 from torvyn_ref.flow import FlowState
 from torvyn_ref.host import Attachments, Host
-from torvyn_ref.packaging.registry import RegistryOptions
+from torvyn_ref.packaging import Credentials, RegistryOptions
 from torvyn_ref.planning import StageInfo, each
 from torvyn_ref.reactor import open_feed
 from torvyn_ref.security.audit import AuditLog, AuditSink, discard
@@ -67,7 +67,9 @@ AuditOption = Annotated[
     typer.Option("--audit", metavar="FILE|-", help="Where the audit log goes, as JSON lines; - is stderr. Default: as configured."),
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Ask no registry: use what the cache holds.")]
-InsecureOption = Annotated[bool, typer.Option("--insecure-registry", help="Speak plain HTTP to registries.")]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure-registry", help="Speak plain HTTP to registries. A token for them is read from TORVYN_REGISTRY_TOKEN.")
+]
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer's signature
@@ -228,7 +230,9 @@ def _host(project: Path, overrides: list[str] | None, audit: str | None, *, offl
     loaded = config.load(project, overrides=_overrides(overrides or []))
     with ExitStack() as stack:
         log = AuditLog(_audit_sink(loaded, audit, stack), SystemClock())
-        host = Host(loaded, audit=log, registry=RegistryOptions(insecure=insecure), offline=offline)
+        token = os.environ.get("TORVYN_REGISTRY_TOKEN")
+        registry = RegistryOptions(insecure=insecure, credentials=Credentials(token=token) if token else None)
+        host = Host(loaded, audit=log, registry=registry, offline=offline)
         stack.callback(host.close)
         yield host
         if log.lost:
