@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from benchmarks.scenarios import ELEMENTS, METRICS, Scenario, flow_scenario, microseconds_each
+from benchmarks.scenarios import ELEMENTS, METRICS, Scenario, calls_each, flow_scenario, microseconds_each
 
 
 class Linear:
@@ -23,6 +23,15 @@ class Linear:
         return microseconds_each(self.scenario, ELEMENTS)
 
     track_cpu_us_per_element.unit = "us"  # type: ignore[attr-defined]  # asv reads it from the function
+
+
+class Exact:
+    """What does not depend on the machine."""
+
+    def track_python_calls_per_element(self) -> float:
+        return calls_each()
+
+    track_python_calls_per_element.unit = "calls"  # type: ignore[attr-defined]  # as above
 
 
 class FanOut:

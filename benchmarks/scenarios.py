@@ -7,6 +7,7 @@ on a shared machine the latter measures the neighbours.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -15,9 +16,9 @@ from torvyn_ref.calls import Element, FlowContext, Output, Role, Signal
 from torvyn_ref.clock import SystemClock
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.scripted import Guest, ScriptedInstance
-from torvyn_ref.flow import DONE, EdgeDef, FlowDriver, FlowState, Invoke, StageDef, StageSetup, Topology
+from torvyn_ref.flow import DONE, EdgeDef, FlowDriver, FlowSettings, FlowState, Invoke, StageDef, StageSetup, Topology
 from torvyn_ref.ids import HOST, FlowId, Owner
-from torvyn_ref.observe import Level, Registry, observe
+from torvyn_ref.observe import Histogram, Level, Registry, observe
 from torvyn_ref.resources import ResourceManager
 from torvyn_ref.streams import Stream, StreamConfig
 
@@ -63,7 +64,7 @@ class ReadingSink:
         return Signal.READY
 
 
-def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None = None) -> Scenario:
+def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None = None, settings: FlowSettings | None = None) -> Scenario:
     """Return a flow source → processor → `branches` sinks, watched at `level` (None: no observer at all)."""
     roles = {"source": Role.SOURCE, "processor": Role.PROCESSOR} | {f"sink-{n}": Role.SINK for n in range(branches)}
     edges = [EdgeDef("source", "processor")] + [EdgeDef("processor", f"sink-{n}") for n in range(branches)]
@@ -78,7 +79,7 @@ def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None 
         if level is not None:
             observer = observe(Registry(level=level), FLOW, topology, setups)
         resources = ResourceManager()
-        driver = FlowDriver(topology, setups, flow=FLOW, resources=resources, observer=observer)
+        driver = FlowDriver(topology, setups, flow=FLOW, resources=resources, settings=settings, observer=observer)
         components = {
             name: CountedSource(count, payload) if role is Role.SOURCE else ReadAndEmit() if role is Role.PROCESSOR else ReadingSink()
             for name, role in roles.items()
@@ -200,6 +201,20 @@ RESOURCES: dict[str, Scenario] = {
     "write + read 4 KiB": operation_scenario(_write_read(4096)),
 }
 
+
+def _record(count: int) -> int:
+    histogram = Histogram()
+    record = histogram.record
+    begin = time.process_time_ns()
+    for value in range(count):
+        record(value << 8)
+    spent = time.process_time_ns() - begin
+    assert histogram.count == count
+    return spent
+
+
+METRIC_OPERATIONS: dict[str, Scenario] = {"histogram record": _record}
+
 STREAMS: dict[str, Scenario] = {
     "push + pop, capacity 1": stream_scenario(1),
     "push + pop, capacity 64": stream_scenario(64),
@@ -221,3 +236,27 @@ def nanoseconds_each(scenario: Scenario, count: int) -> float:
 def microseconds_each(scenario: Scenario, count: int, rounds: int = 5) -> float:
     """Return the median CPU microseconds of each repetition, over some rounds."""
     return median(nanoseconds_each(scenario, count) for _ in range(rounds)) / 1000
+
+
+def calls_each(payload_bytes: int = 64) -> float:
+    """Return how many Python functions one element of a linear flow enters: exact, the same on every machine, so it may gate.
+
+    Two flows of different lengths, the longer one minus the shorter: start and end cancel out.
+    """
+
+    def entered(count: int) -> int:
+        calls = 0
+
+        def hear(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        scenario = flow_scenario(payload_bytes, settings=FlowSettings(quantum_ns=None))  # yields by count, not by clock
+        sys.setprofile(hear)
+        try:
+            scenario(count)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    return (entered(256) - entered(128)) / 128
