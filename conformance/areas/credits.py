@@ -39,8 +39,12 @@ def a_dequeue_gives_back(session: Session, budget: Budget) -> None:
 def a_dequeue_gives_back_at_once(session: Session, budget: Budget) -> None:
     """In a flow the credit is back at the dequeue, also when the invocation then fails."""
     failing = Script((Answer("error"), Answer("error")), READY)
-    story = line(elements=4, scripts={"sink": failing}, settings=FlowSettings(error_policy="skip"))
-    search_flows(session, budget, "CREDIT-003", (story,), flows())
+    skip = FlowSettings(error_policy="skip")
+    stories = [
+        line(elements=6, ratio=0.0, scripts={"sink": failing}, settings=skip, schedule=schedule)
+        for schedule in ("consumer-first", "producer-first")
+    ]
+    search_flows(session, budget, "CREDIT-003", stories, flows())
 
 
 @checks("CREDIT-004", facet=Facet.STREAMS, kind="machine")
@@ -52,7 +56,9 @@ def credits_and_depth(session: Session, budget: Budget) -> None:
 @checks("CREDIT-004", facet=Facet.FLOWS, kind="monitor")
 def credits_and_depth_end_to_end(session: Session, budget: Budget) -> None:
     """In a flow credits and depth add up to the capacity at every event."""
-    search_flows(session, budget, "CREDIT-004", (line("processor", capacity=1),), flows())
+    some = Script((DROP, EMIT, DROP), EMIT)
+    stories = [line("processor", elements=5, capacity=capacity, scripts={"processor": some}) for capacity in (1, 4)]
+    search_flows(session, budget, "CREDIT-004", stories, flows())
 
 
 @checks("CREDIT-005", facet=Facet.STREAMS, kind="machine")

@@ -39,7 +39,7 @@ LATE_ERRORS = tuple(
     )
     for after in range(5, 9)
 )
-"""Cancelled with elements on their way; then the sink fails while draining. When exactly, depends on whether sources are told of pressure."""
+"""Cancelled with elements on their way; then the sink fails while draining. After which call depends on whether sources are told."""
 LATE_CANCELS = tuple(
     line(
         "processor",

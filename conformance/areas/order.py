@@ -10,7 +10,7 @@ from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.machines.search import search_streams
 from conformance.strategies import ANYTHING, END, LOSSLESS, fan_in, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Facet, FlowSpec, Script
+from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import run_flow, search_flows, with_flow
@@ -75,7 +75,10 @@ def forwarded_unchanged(session: Session, budget: Budget) -> None:
 @checks("ORD-008", facet=Facet.FLOWS, kind="monitor")
 def called_in_queue_order(session: Session, budget: Budget) -> None:
     """A component gets the elements in queue order, each once, except when a failed call is tried again."""
-    search_flows(session, budget, "ORD-008", (*DEEP, *SHAPES), flows())
+    failing = Script((Answer("ready"), Answer("error")), Answer("ready"))
+    policies = [FlowSettings(error_policy=policy, max_retries=2) for policy in ("skip", "log-and-continue", "retry", "fail-fast")]
+    stories = [line(elements=4, scripts={"sink": failing}, settings=settings) for settings in policies]
+    search_flows(session, budget, "ORD-008", (*stories, *DEEP, *SHAPES), flows())
 
 
 @checks("ORD-010", facet=Facet.FLOWS, kind="monitor")

@@ -83,19 +83,20 @@ class _Causes(Monitor):
     def prepare(self) -> None:
         """Start without a cause."""
         self.cause: str | None = None
-        self.drained_at = 0
+        self.drained_at = self.drained_ns = 0
         self.later_failure = self.loss = False
 
     def on(self, event: e.AnyEvent) -> None:
         """Find the cause at the step to Draining, and judge the end."""
         view = self.view
         if isinstance(event, e.StateChanged) and event.new == "Draining":
-            self.drained_at = view.returned
+            self.drained_at, self.drained_ns = view.returned, event.at
             self.cause = self._cause()
         elif isinstance(event, e.Returned) and view.state == "Draining" and event.outcome in {"error", "trap"}:
             self.later_failure = True
         elif isinstance(event, e.Dropped) and event.reason == "discarded":
-            self.loss = True
+            # Only what the drain's timeout discards leaves the end open (decision 1), not what a failed stage leaves behind (ERR-014).
+            self.loss |= event.at - self.drained_ns >= view.spec.settings.drain_timeout_ms * 1_000_000
         elif isinstance(event, e.Done) and self.cause is not None:
             self.judge(event)
 
