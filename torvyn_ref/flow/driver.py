@@ -266,6 +266,9 @@ class FlowDriver:
         if answer.__class__ is Failure:  # cheaper than isinstance, and nothing inherits from an answer
             assert isinstance(answer, Failure)
             self._failed(stage, call, element, answer)
+        elif call is Call.ROUTE:
+            assert element is not None
+            self._routed(stage, element, [str(port) for port in answer] if isinstance(answer, list) else [])
         elif call is stage.work:
             self._worked(stage, element, answer)
         elif call is Call.FLUSH:
@@ -421,10 +424,6 @@ class FlowDriver:
     # ---------------------------------------------------------------- answers
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
-        if isinstance(answer, list):  # a router's ports; they may yet turn out to be a failure
-            assert element is not None
-            self._route(stage, element, [str(port) for port in answer])
-            return
         stage.attempts = stage.failures_in_a_row = 0
         if isinstance(answer, Output):
             self._emit(stage, element, answer)
@@ -465,7 +464,8 @@ class FlowDriver:
                 if source.is_source:
                     self._close(source)
 
-    def _route(self, stage: Stage, element: Element, ports: list[str]) -> None:
+    def _routed(self, stage: Stage, element: Element, ports: list[str]) -> None:
+        """Send an element to the ports that a router named; a name it does not have is its failure (TOPO-010)."""
         unknown = [port for port in ports if port not in stage.ports]
         if unknown:
             message = f"router {stage.name!r} chose port {unknown[0]!r}; it has {', '.join(map(repr, stage.ports))}"
