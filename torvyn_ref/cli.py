@@ -34,7 +34,7 @@ app = typer.Typer(
     name="torvyn-ref",
     help="Torvyn's reference runtime: run a flow of WebAssembly components, or check it without running.\n\n"
     "Words for people go to stderr, data goes to stdout. Exit codes: 0 done, 1 failed or refused, 2 wrong usage, configuration or file, "
-    "130 interrupted.",
+    "130 interrupted, 141 the reader of stdout has gone.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -150,9 +150,9 @@ def run(
             partial = sink.finish(whole=whole) if sink is not None else None
             if partial is not None and not as_json:
                 say(f"what was delivered before the end is in {plain(str(partial))}")
-        code = Exit.FAILED if not whole else Exit.OK if interruption.by is None else _SIGNALLED + interruption.by
+        code = _exit_code(whole=whole, sink=sink, interruption=interruption)
         if as_json:
-            _print_run(outcome, int(code))
+            _print_run(outcome, code)
         else:
             for warning in prepared.warnings:
                 warn(warning)
@@ -303,6 +303,12 @@ def _reported(command: str, interruption: session.Interruption | None = None, *,
         fail(command, error, as_json=as_json, code=_SIGNALLED + by if abandoned and by is not None else None)
     except KeyboardInterrupt:
         raise typer.Exit(_SIGNALLED + signal.SIGINT) from None
+
+
+def _exit_code(*, whole: bool, sink: OutputFile | None, interruption: session.Interruption) -> int:
+    if not whole:
+        return Exit.READER_GONE if sink is not None and sink.reader_gone else Exit.FAILED
+    return Exit.OK if interruption.by is None else _SIGNALLED + interruption.by
 
 
 def _stage_data(stage: StageInfo) -> dict[str, Any]:

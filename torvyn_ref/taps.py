@@ -70,11 +70,16 @@ class OutputFile:
 
     A regular file appears under its name only when `finish` is told that it is whole; otherwise what was written stays beside it as
     `NAME.partial`. What is no regular file gets every line at once: somebody may be waiting for it.
+
+    Attributes:
+        partial: where a file is written until it is whole; None for what is no regular file, and before `open`.
+        reader_gone: whether it is a pipe that nobody reads any more.
     """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.partial: Path | None = None
+        self.reader_gone = False
         self._path = Path(target)
         self._stream: IO[bytes] | None = None
         self._at_once = True
@@ -113,9 +118,13 @@ class OutputFile:
             OSError: it cannot be written.
         """
         assert self._stream is not None
-        self._stream.write(payload + b"\n")
-        if self._at_once:
-            self._stream.flush()
+        try:
+            self._stream.write(payload + b"\n")
+            if self._at_once:
+                self._stream.flush()
+        except BrokenPipeError:
+            self.reader_gone = True
+            raise
 
     def finish(self, *, whole: bool) -> Path | None:
         """Close it, give a whole file its name, and return where one that is not whole was left; idempotent.

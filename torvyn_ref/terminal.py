@@ -24,11 +24,12 @@ _MOST_WORDS = 2000
 
 
 class Exit(IntEnum):
-    """Exit codes (CLI-003, CLI-004); 128 and the signal's number for a run that a signal ended."""
+    """Exit codes (CLI-003, CLI-004); a run that a signal ended has 128 and the signal's number."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
+    READER_GONE = 141
 
 
 CATEGORIES = {
@@ -95,8 +96,9 @@ def print_json(data: dict[str, Any]) -> None:
         sys.stdout.flush()
     except OSError as error:
         hang_up()
-        if not isinstance(error, BrokenPipeError):
-            complain(TorvynError("flow", "output-failed", f"cannot write: {error.strerror}", where="standard output"))
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(Exit.READER_GONE) from None
+        complain(TorvynError("flow", "output-failed", f"cannot write: {error.strerror}", where="standard output"))
         raise typer.Exit(Exit.FAILED) from None
 
 

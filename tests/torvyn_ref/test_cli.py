@@ -426,15 +426,22 @@ def test_a_signal_drains_and_exits_with_its_number(start, corpus_flow, number):
     assert b"buffers    0 live" in err
 
 
-def test_a_second_signal_gives_up(start, corpus_flow):
-    stubborn = [
-        "flow.main.error_policy.policy=retry",
-        "flow.main.error_policy.backoff_ms=3600000",
-        "runtime.drain_timeout_ms=3600000",
-    ]
-    overrides = [word for pair in stubborn for word in ("--config", pair)]
-    process = start("run", corpus_flow("errors"), *overrides, "--output", "-")
-    process.stdout.readline()  # it runs; the third element will wait for an hour
+def test_a_second_signal_gives_up(start, project, components):
+    """What greeter has let through, picky will try again in an hour; draining may take as long."""
+    file = project.write(
+        ("numbers", "source", "counter-source"),
+        ("greeter", "processor", "greet"),
+        ("picky", "processor", "faulty", 'config = "every=1"'),
+        ("end", "sink", "sink-ready"),
+        more="\n".join([
+            "[runtime]\ndrain_timeout_ms = 3600000",
+            '[flow.main.error_policy]\npolicy = "retry"\nbackoff_ms = 3600000',
+            f'[[component]]\nname = "greet"\npath = "{components}/wasi-stdout.wasm"\ncapabilities = ["stdio:stdout"]',
+            '[security.grants.greeter]\ncapabilities = ["stdio:stdout"]',
+        ]),
+    )  # fmt: skip
+    process = start("run", file)
+    assert process.stdout.readline() == b"hello from a component\n"
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)  # another number: two of the same might arrive as one
     _, err = process.communicate()
@@ -470,13 +477,14 @@ def test_input_comes_from_nothing(start, corpus_flow):
     assert b"elements   0 in" in err
 
 
-@pytest.mark.parametrize("flow", ["linear", "wasi-stdout"])
-def test_a_reader_that_goes_away_fails_the_flow_without_a_traceback(start, corpus_flow, flow):
+@pytest.mark.parametrize(("flow", "code"), [("linear", 141), ("wasi-stdout", 1)])
+def test_a_reader_that_goes_away_fails_the_flow_without_a_traceback(start, corpus_flow, flow, code):
+    """A component that prints is told that it cannot, and what it does then is its own affair."""
     process = start("run", corpus_flow(flow), *ENDLESS, *(["--output", "-"] if flow == "linear" else []))
     process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()
-    assert process.wait() == 1
+    assert process.wait() == code
     assert err.startswith(b"Failed main (component-error)")
     assert b"Traceback" not in err
     assert b"Exception ignored" not in err
@@ -489,6 +497,15 @@ def test_a_closed_stdout_is_no_trouble(start, corpus_flow, arguments, code):
     _, err = process.communicate()
     assert process.returncode == code
     assert b"Traceback" not in err
+
+
+def test_json_that_nobody_reads_is_not_worth_a_word(start, corpus_flow):
+    read, write = os.pipe()
+    os.close(read)
+    process = start("run", corpus_flow("linear"), "--format", "json", stdout=write)
+    os.close(write)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (141, b"")
 
 
 def test_json_that_cannot_be_written_fails(start, corpus_flow):
