@@ -1,6 +1,7 @@
 """What an engine is: it compiles components, instantiates them in a sandbox each, and makes calls that never raise for a guest's fault.
 
-Two implementations stand behind it: `stock` (wasmtime's component API, the oracle) and `scripted` (components written in Python).
+Behind it stand `direct` (the components' core modules under our own canonical ABI), `stock` (wasmtime's component API, the oracle) and
+`auto` (direct where it can, else stock); `scripted` makes instances written in Python.
 """
 
 from __future__ import annotations
@@ -142,6 +143,16 @@ class Compiled(Protocol):
     @property
     def shape(self) -> ComponentShape:
         """Return the imports and exports."""
+        ...
+
+    @property
+    def engine_name(self) -> str:
+        """Return the name of the engine that runs its instances, which is not always the one that was asked to compile it."""
+        ...
+
+    @property
+    def fallback_reason(self) -> str | None:
+        """Return why that is not the engine's first choice, or None when it is."""
         ...
 
     def instantiate(self, role: Role, sandbox: Sandbox) -> Instance:

@@ -16,6 +16,8 @@ from wasmtime import WasmtimeError, component
 from wasmtime.component import Component, Linker, ResourceHost
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Role, Signal
+from torvyn_ref.engine.compilecache import CompileCache
+from torvyn_ref.engine.compiler import Compiler
 from torvyn_ref.engine.guest import CONTEXT_REP
 from torvyn_ref.engine.imports import in_series, split_version
 from torvyn_ref.engine.interfaces import LIFECYCLE, ROLE_EXPORTS, SERIES, GuestInterface
@@ -38,11 +40,12 @@ class StockEngine:
 
     Args:
         threaded: False starts no ticker thread; time then passes for guests only when `tick` is called.
+        cache: keeps compiled code between runs; None compiles afresh in every run.
     """
 
     name = "stock"
 
-    def __init__(self, *, threaded: bool = True) -> None:
+    def __init__(self, *, threaded: bool = True, cache: CompileCache | None = None) -> None:
         config = wasmtime.Config()
         config.consume_fuel = True
         config.epoch_interruption = True
@@ -50,6 +53,7 @@ class StockEngine:
         config.wasm_relaxed_simd_deterministic = True
         self.wasm_engine = wasmtime.Engine(config)
         self.ticker = EpochTicker(self.wasm_engine.increment_epoch, threaded=threaded)
+        self.compiler = Compiler(self.wasm_engine, cache)
 
     def compile(self, component: bytes, *, where: str) -> StockCompiled:
         """Compile a component's bytes; text is refused, whatever wasmtime-py would make of it.
@@ -60,7 +64,7 @@ class StockEngine:
         problem = _not_a_component(component)
         if problem is None:
             try:
-                compiled = Component(self.wasm_engine, component)
+                compiled = self.compiler.component(component)
             except WasmtimeError as error:
                 problem = root_cause(error)
             else:
@@ -80,6 +84,7 @@ class StockEngine:
     def close(self) -> None:
         """Stop the ticker; idempotent. Instances still open must be closed by their owners."""
         self.ticker.close()
+        self.compiler.forget()
 
 
 def _not_a_component(data: bytes) -> str | None:
@@ -100,6 +105,9 @@ class _Export:
 
 class StockCompiled:
     """A compiled component. What it imports and exports is read once."""
+
+    engine_name = StockEngine.name
+    fallback_reason = None
 
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, compiled: Component, where: str) -> None:
         self._engine = engine

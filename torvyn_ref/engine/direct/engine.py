@@ -13,6 +13,7 @@ from typing import Any
 import wasmtime
 
 from torvyn_ref.calls import Answer, Call, Element, Failure, Role, Signal
+from torvyn_ref.engine.compilecache import CompileCache
 from torvyn_ref.engine.direct.answers import DECODE, trap_failure
 from torvyn_ref.engine.direct.bound import Bound
 from torvyn_ref.engine.direct.errors import Malformed, Unsupported
@@ -43,13 +44,16 @@ class DirectEngine:
     """Compiles components for direct execution.
 
     Args:
-        threaded: as in `StockEngine`.
+        threaded, cache: as in `StockEngine`.
+
+    Attributes:
+        stock: what validates; engine and ticker are the same.
     """
 
     name = "direct"
 
-    def __init__(self, *, threaded: bool = True) -> None:
-        self._stock = StockEngine(threaded=threaded)
+    def __init__(self, *, threaded: bool = True, cache: CompileCache | None = None) -> None:
+        self.stock = StockEngine(threaded=threaded, cache=cache)
 
     def compile(self, component: bytes, *, where: str) -> DirectCompiled:
         """Validate with wasmtime, then read, plan and compile.
@@ -58,9 +62,16 @@ class DirectEngine:
             TorvynError: engine/invalid-component, naming `where`; engine/unsupported-component for a valid one whose shape this engine does
                 not implement, naming the shape.
         """
-        validated = self._stock.compile(component, where=where)
+        return self.prepare(self.stock.compile(component, where=where), component, where=where)
+
+    def prepare(self, validated: StockCompiled, component: bytes, *, where: str) -> DirectCompiled:
+        """Read, plan and compile a component that wasmtime has validated.
+
+        Raises:
+            TorvynError: engine/unsupported-component, engine/engines-disagree.
+        """
         try:
-            plan = Planner(self._stock.wasm_engine).plan(read(component))
+            plan = Planner(self.stock.compiler.module).plan(read(component))
         except Unsupported as shape:
             raise TorvynError(
                 "engine",
@@ -78,19 +89,22 @@ class DirectEngine:
                 where=where,
                 hint="please report it, with the component",
             ) from None
-        return DirectCompiled(validated, plan, self._stock)
+        return DirectCompiled(validated, plan, self.stock)
 
     def tick(self) -> None:
         """Let one period pass for every running guest (`limits.PERIOD_MS`)."""
-        self._stock.tick()
+        self.stock.tick()
 
     def close(self) -> None:
         """Stop the ticker; idempotent."""
-        self._stock.close()
+        self.stock.close()
 
 
 class DirectCompiled:
     """A component ready for direct instances."""
+
+    engine_name = DirectEngine.name
+    fallback_reason = None
 
     def __init__(self, validated: StockCompiled, plan: Plan, engine: StockEngine) -> None:
         self._validated = validated

@@ -6,11 +6,10 @@ with these items, make this glue. The generated lift and lower code, and the glu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import wasmtime
 
@@ -144,10 +143,14 @@ class _Declared(NamedTuple):
 
 
 class Planner:
-    """Evaluates one component."""
+    """Evaluates one component.
 
-    def __init__(self, engine: wasmtime.Engine) -> None:
-        self._engine = engine
+    Args:
+        compile_module: compiles core modules, from binaries and from text; it knows those that it has seen before.
+    """
+
+    def __init__(self, compile_module: Callable[[bytes], wasmtime.Module]) -> None:
+        self._compile_module = compile_module
         self._plan = Plan()
         self._waiting: list[Crossing] = []
         self._modules: list[wasmtime.Module] = []
@@ -175,7 +178,7 @@ class Planner:
         for definition in definitions:
             match definition:
                 case reader.CoreModule(code):
-                    scope.add("core module", wasmtime.Module(self._engine, code))
+                    scope.add("core module", self._compile_module(code))
                 case reader.CoreInstantiate():
                     self._only_outermost(arguments)
                     scope.add("core instance", self._core_instance(definition, scope))
@@ -435,7 +438,7 @@ class Planner:
             imports += [crossing.target] if crossing.target is not None else []
             imports += [crossing.post_return] if crossing.post_return is not None else []
         text = module_text(tuple(crossing.glue for crossing in crossings), len(memories), len(reallocs))
-        self._plan.steps.append(MakeGlue(_glue_module(self._engine, text), crossings, tuple(imports)))
+        self._plan.steps.append(MakeGlue(self._compile_module(text.encode()), crossings, tuple(imports)))
 
     @staticmethod
     def _core(index: int | None, scope: _Scope) -> CoreValue | None:
@@ -545,17 +548,6 @@ class _Opaque:
 def takes_views(host: HostFunction) -> bool:
     """Tell whether a host function takes bytes as a view of guest memory: those that copy them into a buffer at once."""
     return host.interface.partition("@")[0] == "torvyn:streaming/types"
-
-
-_GLUE: WeakKeyDictionary[wasmtime.Engine, dict[str, wasmtime.Module]] = WeakKeyDictionary()
-
-
-def _glue_module(engine: wasmtime.Engine, text: str) -> wasmtime.Module:
-    """Compile a glue module once per engine: components of one kind share it."""
-    modules = _GLUE.setdefault(engine, {})
-    if text not in modules:
-        modules[text] = wasmtime.Module(engine, text)
-    return modules[text]
 
 
 @lru_cache(512)
