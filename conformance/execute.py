@@ -6,6 +6,8 @@ makes sure that every planned item ends with exactly one finding.
 
 from __future__ import annotations
 
+import atexit
+import os
 import shlex
 import signal
 import threading
@@ -30,6 +32,8 @@ from conformance.verdict import Outcome
 
 CHECK_TIMEOUT = 600.0
 """Seconds after which a check is ended from outside: an in-process subject that loops for ever cannot be asked to stop."""
+
+INTERRUPTED = 130
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -275,12 +279,17 @@ _worker: tuple[Connection, Registry] | None = None
 
 def _start_worker(subject: str, settings: StdioSettings | None) -> None:
     global _worker  # noqa: PLW0603 -- a worker process has one subject for its whole life
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business, which ends the workers
     connection = Connection(find(subject, settings))
-    _worker = connection, all_checks()
-    from atexit import register  # noqa: PLC0415 -- only worker processes need it
 
-    register(connection.close)
+    def end(_signal: int, _frame: object) -> None:
+        connection.kill()
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, lambda _signal, _frame: None)  # Ctrl-C is the parent's business, which then ends the workers
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    atexit.register(connection.close)
+    _worker = connection, all_checks()
 
 
 def _work(check: str, rules: tuple[str, ...], depth: Depth, seed: int, check_timeout: float | None) -> CheckResult:
@@ -307,18 +316,32 @@ def run_plan_parallel(
     """
     results: dict[str, CheckResult] = {}
     by_check = plan.by_check()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(subject, settings)) as pool:
-        futures = {name: pool.submit(_work, name, rules, plan.depth, plan.seed, check_timeout) for name, rules in by_check.items()}
-        try:
-            for name, future in futures.items():
-                result = _result_of(future)
-                if result is not None:
-                    on_result(result)
-                    results[name] = result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(subject, settings))
+    try:
+        with _uninterrupted():  # workers inherit it until they can handle an interrupt themselves
+            futures = {name: pool.submit(_work, name, rules, plan.depth, plan.seed, check_timeout) for name, rules in by_check.items()}
+        for name, future in futures.items():
+            result = _result_of(future)
+            if result is not None:
+                on_result(result)
+                results[name] = result
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # noqa: SLF001 -- kill_workers() only from Python 3.14 on
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [results[name] for name in by_check if name in results]
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Any) -> CheckResult | None:

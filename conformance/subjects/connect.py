@@ -134,3 +134,8 @@ class Connection:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def kill(self) -> None:
+        """End the subject without waiting for anything; safe in a signal handler, after which the process must end."""
+        if self._session is not None:
+            self._session.kill()

@@ -7,7 +7,7 @@ message went through. Whatever is not an answer raises a `SubjectError`, which n
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -34,6 +34,15 @@ class Exchange(Protocol):
 
     def close(self) -> None:
         """End the subject and free what it held; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Killable(Protocol):
+    """An exchange with something that can be ended from outside."""
+
+    def kill(self) -> None:
+        """End it at once."""
         ...
 
 
@@ -116,6 +125,11 @@ class Session:
     def close(self) -> None:
         """End the session and the subject; idempotent."""
         self._exchange.close()
+
+    def kill(self) -> None:
+        """End the subject at once, if it is a process of its own."""
+        if isinstance(self._exchange, Killable):
+            self._exchange.kill()
 
     def _other(self, request: p.AnyRequest, reply: p.AnyReply, expected: type[p.Reply]) -> Exception:
         if isinstance(reply, p.Fault):

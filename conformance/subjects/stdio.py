@@ -126,6 +126,12 @@ class Stdio:
             self._failure = SubjectCrashedError("the session was closed")
         self._end(self._settings.grace)
 
+    def kill(self) -> None:
+        """Kill the child's whole group, and leave the rest to `close` or to the end of this process."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     @property
     def pid(self) -> int:
         """Return the child's process id, which is its process group, too."""
@@ -234,8 +240,7 @@ class Stdio:
         self._stdin.close()
         if grace:
             self._ended(grace)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.kill()
         self._process.wait()
         self._last_words()
         self._selector.close()

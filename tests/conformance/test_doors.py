@@ -11,6 +11,7 @@ from conformance.execute import run_plan, run_plan_parallel
 from conformance.plan import make_plan
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import Connection, find
+from conformance.verdict import Outcome
 
 SERVED = "stdio:python -m conformance.serve reference"
 owners = st.sampled_from(["host", "transit", "component-1", "component-2", "nobody"])
@@ -93,10 +94,19 @@ def test_every_message_has_the_same_reply_through_both_doors(doors, requests):
 
 
 @pytest.mark.timeout(300)
-def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(rulebook):
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("reference", ["OWN-014", "WMK-004", "CREDIT-004", "FLOW-002", "ORD-001", "CANCEL-001"]),
+        ("mutant:low-mark-rounded-up", ["WMK-004"]),
+        ("mutant:last-in-first-out", ["ORD-001"]),
+    ],
+)
+def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(rulebook, name, rules):
+    """Not only outcomes: the number of evaluations, the smallest counterexample and the transcript are the same."""
     registry = all_checks(rulebook)
     plans, findings = [], []
-    for subject in ("reference", SERVED):
+    for subject in (name, f"stdio:python -m conformance.serve {name}"):
         connection = Connection(find(subject))
         declaration = connection.session().declaration
         connection.close()
@@ -104,7 +114,7 @@ def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(ru
             rulebook,
             registry,
             declaration,
-            selection=["OWN-014", "WMK-001", "CREDIT-004", "POLICY-002", "FLOW-002", "ORD-001", "CANCEL-001"],
+            selection=["OWN-014", "WMK-004", "CREDIT-004", "FLOW-002", "ORD-001", "CANCEL-001"],
             seed=5,
         )
         plans.append(plan.digest)
@@ -112,7 +122,8 @@ def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(ru
         findings.append([result.findings for result in results])
     assert plans[0] == plans[1]
     assert findings[0] == findings[1]
-    assert findings[0]
+    failed = any(finding.outcome is Outcome.FAIL for each in findings[0] for finding in each)
+    assert failed == (name != "reference")
 
 
 @pytest.mark.timeout(300)
@@ -121,7 +132,7 @@ def test_the_number_of_workers_does_not_change_what_is_found(rulebook):
     connection = Connection(find("reference"))
     declaration = connection.session().declaration
     connection.close()
-    plan = make_plan(rulebook, registry, declaration, selection=["OWN-014", "OWN-017", "WMK-002", "FLOW-003"], seed=5)
+    plan = make_plan(rulebook, registry, declaration, selection=["OWN-017", "WMK-002", "FLOW-003"], seed=5)
     alone = [(result.check, result.findings) for result in run_plan(plan, registry, "reference")]
     together = [(result.check, result.findings) for result in run_plan_parallel(plan, "reference", 2)]
     assert alone == together
