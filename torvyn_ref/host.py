@@ -30,7 +30,7 @@ from torvyn_ref.flow import (
     StageDef,
     StageSetup,
 )
-from torvyn_ref.flow.driver import MILLISECOND, Priority
+from torvyn_ref.flow.settings import MILLISECOND, Priority
 from torvyn_ref.ids import FlowId, Ids, Owner
 from torvyn_ref.observe import Level, Registry, observe
 from torvyn_ref.packaging import Cache, Resolver, default_root

@@ -9,8 +9,8 @@ from typing import Any
 from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts
 from torvyn_ref.calls import Answer, Call, Element, Output, Role, Signal
-from torvyn_ref.flow import ConsumerFirst, ErrorPolicy, ErrorPolicyKind, FlowDriver, ProducerFirst, Reason
-from torvyn_ref.flow.driver import Step
+from torvyn_ref.flow import ConsumerFirst, ErrorPolicy, ErrorPolicyKind, FlowDriver, ProducerFirst, Reason, StageSetup, Topology
+from torvyn_ref.flow.settings import Step
 from torvyn_ref.flow.stage import Edge, Stage
 from torvyn_ref.flow.states import FlowState, check_transition
 from torvyn_ref.streams import Pressure
@@ -87,8 +87,8 @@ class CompleteWhenSourcesAre(FlowDriver):
 class OneEndIsTheEnd(FlowDriver):
     """A stage with several inputs takes the first end of stream for the last."""
 
-    def _build(self, *args: Any) -> None:
-        super()._build(*args)
+    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+        super()._build(topology, setups)
         for stage in self.stages:
             stage.open_inputs = min(stage.open_inputs, 1)
 
@@ -176,8 +176,8 @@ class SinksAreNotTold(FlowDriver):
 class NeverFlushes(FlowDriver):
     """flush() is never called."""
 
-    def _build(self, *args: Any) -> None:
-        super()._build(*args)
+    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+        super()._build(topology, setups)
         for stage in self.stages:
             stage.flushed = True
 
@@ -312,8 +312,8 @@ class _AnyBranch(Stage):
 class AnyBranchWillDo(FlowDriver):
     """A producer goes on while one of its branches is under pressure."""
 
-    def _build(self, *args: Any) -> None:
-        super()._build(*args)
+    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+        super()._build(topology, setups)
         for stage in self.stages:
             stage.__class__ = _AnyBranch
 
@@ -358,8 +358,8 @@ class _NoProbe(Edge):
 class PausedForEver(FlowDriver):
     """A sink that has said pause is never asked again."""
 
-    def _build(self, *args: Any) -> None:
-        super()._build(*args)
+    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+        super()._build(topology, setups)
         for edge in self.edges:
             edge.__class__ = _NoProbe
 

@@ -1,17 +1,18 @@
 """One flow: its life, its graph, its schedule and its driver; pure, with time as a parameter (FLOW, SCHED, ORD, ERR, CANCEL, TOPO)."""
 
 from torvyn_ref.flow.cancellation import Reason as Reason
-from torvyn_ref.flow.driver import DONE as DONE
-from torvyn_ref.flow.driver import YIELD as YIELD
 from torvyn_ref.flow.driver import FlowDriver as FlowDriver
-from torvyn_ref.flow.driver import FlowSettings as FlowSettings
-from torvyn_ref.flow.driver import StageSetup as StageSetup
-from torvyn_ref.flow.driver import Wait as Wait
 from torvyn_ref.flow.failures import ErrorPolicy as ErrorPolicy
 from torvyn_ref.flow.failures import ErrorPolicyKind as ErrorPolicyKind
 from torvyn_ref.flow.scheduling import ConsumerFirst as ConsumerFirst
 from torvyn_ref.flow.scheduling import ProducerFirst as ProducerFirst
 from torvyn_ref.flow.scheduling import Scripted as Scripted
+from torvyn_ref.flow.settings import DONE as DONE
+from torvyn_ref.flow.settings import YIELD as YIELD
+from torvyn_ref.flow.settings import FlowSettings as FlowSettings
+from torvyn_ref.flow.settings import Priority as Priority
+from torvyn_ref.flow.settings import StageSetup as StageSetup
+from torvyn_ref.flow.settings import Wait as Wait
 from torvyn_ref.flow.stage import Invoke as Invoke
 from torvyn_ref.flow.states import FlowState as FlowState
 from torvyn_ref.flow.statistics import FlowReport as FlowReport

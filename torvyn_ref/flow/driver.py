@@ -9,110 +9,23 @@ under a schedule that Hypothesis draws.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import StrEnum
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
 from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Cancellation, Reason
-from torvyn_ref.flow.failures import Action, ErrorPolicy, decide, source_backoff_ns
+from torvyn_ref.flow.delivery import Delivery
+from torvyn_ref.flow.failures import Action, decide, source_backoff_ns
 from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
-from torvyn_ref.flow.stage import Edge, Invoke, Stage
+from torvyn_ref.flow.settings import DONE, YIELD, FlowSettings, StageSetup, Step, Wait
+from torvyn_ref.flow.stage import Invoke, Stage
 from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
 from torvyn_ref.flow.topology import Topology
-from torvyn_ref.ids import HOST, U64_MAX, FlowId, Owner
+from torvyn_ref.ids import HOST, U64_MAX, FlowId
 from torvyn_ref.resources import ResourceError, ResourceManager
-from torvyn_ref.streams import Pressure, Push, Verdict
-from torvyn_ref.streams.policy import ENQUEUED
-
-MILLISECOND = 1_000_000
-HARD_CEILING = 256
-"""The most stage executions between two yields (SCHED-008)."""
-
-
-class Priority(StrEnum):
-    """A flow's share of executions between two yields (SCHED-007)."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-    BACKGROUND = "background"
-
-
-BATCH = {Priority.CRITICAL: 128, Priority.HIGH: 64, Priority.NORMAL: 32, Priority.LOW: 16, Priority.BACKGROUND: 8}
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSettings:
-    """How a flow runs; durations in nanoseconds.
-
-    Attributes:
-        elements_per_yield: stage executions between two yields, 1 to 256; None takes the priority's (SCHED-010).
-        quantum_ns: yield, too, when this much time has passed since the last yield; None switches it off.
-        deadline_ns: how long the flow may run, from its start; None is for ever.
-        drain_timeout_ns: how long draining may take before the rest is discarded; 0 discards at once (CANCEL-006, CANCEL-007).
-        limit: sources count as exhausted once they have brought in this many elements together; None is no limit (CLI-010).
-
-    Raises:
-        TorvynError: flow/invalid-setting.
-    """
-
-    priority: Priority = Priority.NORMAL
-    elements_per_yield: int | None = None
-    quantum_ns: int | None = 100_000
-    error_policy: ErrorPolicy = field(default_factory=ErrorPolicy)
-    drain_timeout_ns: int = 5_000 * MILLISECOND
-    deadline_ns: int | None = None
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.elements_per_yield is not None and not 1 <= self.elements_per_yield <= HARD_CEILING:
-            raise TorvynError(
-                "flow", "invalid-setting", f"elements_per_yield lies in 1..{HARD_CEILING}, got {self.elements_per_yield}", code="E0703"
-            )
-        if self.limit is not None and self.limit < 1:
-            raise TorvynError("flow", "invalid-setting", f"limit is at least 1 element, got {self.limit}", code="E0703")
-        for name, value in (("quantum", self.quantum_ns), ("deadline", self.deadline_ns), ("drain timeout", self.drain_timeout_ns)):
-            if value is not None and value < 0:
-                raise TorvynError("flow", "invalid-setting", f"the {name} is at least 0 ns, got {value}", code="E0703")
-
-    @property
-    def batch(self) -> int:
-        """Return the stage executions between two yields."""
-        return self.elements_per_yield or BATCH[self.priority]
-
-
-@dataclass(frozen=True, slots=True)
-class StageSetup:
-    """What the driver needs to know of a stage's instance: its owner id, whether it has a life cycle, its configuration string."""
-
-    owner: Owner
-    has_lifecycle: bool = False
-    config: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A step: nothing can be done before this instant (monotonic ns; None: no timer runs), unless somebody cancels or opens a gate."""
-
-    until: int | None
-
-
-class Pause(StrEnum):
-    """The steps that carry no data."""
-
-    YIELD = "yield"
-    DONE = "done"
-
-
-YIELD = Pause.YIELD
-DONE = Pause.DONE
-
-Step = Invoke | Wait | Pause
 
 
 class _Phase(StrEnum):
@@ -125,13 +38,13 @@ class _Phase(StrEnum):
     OVER = "over"
 
 
-class FlowDriver:
+class FlowDriver(Delivery):
     """One flow. Call `next` and `resume` in turn; `cancel` at any time between."""
 
     def __init__(
         self,
         topology: Topology,
-        setups: dict[str, StageSetup],
+        setups: Mapping[str, StageSetup],
         *,
         flow: FlowId,
         resources: ResourceManager,
@@ -140,26 +53,20 @@ class FlowDriver:
         observer: Observer | None = None,
         wall_offset_ns: int = 0,
     ) -> None:
+        super().__init__(topology, setups, resources, observer)
         self.flow = flow
         self.settings = settings or FlowSettings()
         self.report: FlowReport | None = None
-        self.topology = topology
         self._setups = setups
-        self._resources = resources
-        self._observer = observer
         self._wall_offset = wall_offset_ns
         self._lifecycle = Lifecycle(self._state_changed)
         self._cancellation = Cancellation()
         self._cancel_asked: Reason | None = None
         self._failure: StageFailure | None = None
-        self._build(topology, setups)
         self._policy: SchedulingPolicy = policy or ConsumerFirst()
         self._policy.bind(self.stages)
         self._phase = _Phase.INIT
-        self._now = 0
         self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
-        self._notices: deque[tuple[Stage, Signal]] = deque()
-        self._running: Stage | None = None
         self._element: Element | None = None
         self._batch = self.settings.batch
         self._executions = 0
@@ -168,33 +75,7 @@ class FlowDriver:
         self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
         self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
-        self._open_stages = len(self.stages)
-        self._with_pending: set[Stage] = set()
-        self._elements_in = self._delivered = self._discarded = 0
-
-    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
-        self.stages = tuple(
-            Stage(
-                index=index,
-                name=definition.name,
-                role=definition.role,
-                level=level,
-                owner=setups[definition.name].owner,
-                has_lifecycle=setups[definition.name].has_lifecycle,
-            )
-            for index, (definition, level) in enumerate(zip(topology.stages, topology.levels, strict=True))
-        )
-        by_name = {stage.name: stage for stage in self.stages}
-        self.edges = tuple(
-            Edge(index, definition, by_name[definition.source], by_name[definition.target])
-            for index, definition in enumerate(topology.edges)
-        )
-        for edge in self.edges:
-            edge.source.outputs.append(edge)
-            edge.source.ports.setdefault(edge.port, []).append(edge)
-            edge.target.inputs.append(edge)
-            edge.target.queues.append(edge.stream.items)
-            edge.target.open_inputs += 1
+        self._elements_in = self._delivered = 0
 
     # ---------------------------------------------------------------- what the shell calls
 
@@ -497,82 +378,6 @@ class FlowDriver:
         else:
             self._maybe_close(stage)
 
-    # ---------------------------------------------------------------- elements on their way
-
-    def _send(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
-        """Hand an element to all of these edges: one buffer, as many uses (TOPO-008)."""
-        element.uses += len(edges)
-        self._push(stage, element, edges)
-
-    def _push(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
-        now = self._now
-        observer = self._observer
-        for edge in edges:
-            stream = edge.stream
-            if edge.target.faulted or stream.producer_complete:
-                self._lose(edge, element, "discarded")
-                continue
-            outcome, change = stream.push(element, now)
-            if outcome is not ENQUEUED and not self._overflowed(stage, edge, element, outcome):
-                continue
-            if observer is not None:
-                observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
-            if change is not None:
-                self._pressure_changed(edge, change)
-
-    def _overflowed(self, stage: Stage, edge: Edge, element: Element, outcome: Push[Element]) -> bool:
-        """Report what a full stream's policy lost; return whether the new element got in all the same."""
-        if outcome.evicted is not None:
-            self._lose(edge, outcome.evicted, outcome.verdict)
-            return True
-        self._lose(edge, element, outcome.verdict)
-        if outcome.verdict is Verdict.QUEUE_FULL:
-            failure = Failure(ErrorKind.UNAVAILABLE, f"stream {self.topology.edges[edge.index]} is full", Cause.QUEUE_FULL)
-            self._failed(stage, stage.invoke.call, None, failure)
-        return False
-
-    def _lose(self, edge: Edge, element: Element, reason: str) -> None:
-        """Report an element lost on a stream and give its buffer back (POLICY-005)."""
-        if reason == "discarded":
-            self._discarded += 1
-        if self._observer is not None:
-            self._observer.dropped(self._now, edge.index, element, reason)
-        self._end_use(element)
-
-    def _end_use(self, element: Element) -> None:
-        element.uses -= 1
-        if element.uses <= 0:
-            self._resources.release(element.handle, HOST)
-
-    def _deliver_pending(self, now: int) -> None:
-        for stage in sorted(self._with_pending, key=lambda stage: stage.index):
-            while stage.pending and all(edge.is_open(now) for edge in stage.pending[0][1]):
-                element, edges = stage.pending.popleft()
-                self._push(stage, element, edges)
-            if not stage.pending:
-                self._with_pending.discard(stage)
-                self._maybe_close(stage)
-
-    def _pressure_changed(self, edge: Edge, pressure: Pressure) -> None:
-        """Report a transition, and tell the source that feeds the stream, once per transition (POLICY-013, POLICY-016)."""
-        on = pressure is Pressure.ACTIVE
-        stream = edge.stream
-        if self._observer is not None:
-            duration = None if on else self._now - stream.active_since
-            self._observer.pressure(self._now, edge.index, on=on, depth=stream.depth, duration_ns=duration)
-        source = edge.source
-        if not source.is_source or source.done or not stream.config.policy.suspends_producer:
-            return
-        if on:
-            signal = Signal.PAUSE
-        elif any(other.stream.gate.pressure is Pressure.ACTIVE for other in source.outputs if other.stream.config.policy.suspends_producer):
-            return
-        else:
-            signal = Signal.READY
-        if source.notified is not signal:
-            source.notified = signal
-            self._notices.append((source, signal))
-
     # ---------------------------------------------------------------- failure and the end
 
     def _failed(self, stage: Stage, call: Call, element: Element | None, failure: Failure) -> None:
@@ -627,58 +432,6 @@ class FlowDriver:
             for stage in self.stages:
                 if stage.is_source:
                     self._close(stage)
-
-    def _close(self, stage: Stage) -> None:
-        """The stage produces no more: its streams' ends travel downstream, upstream first (FLOW-008)."""
-        if stage.done:
-            return
-        stage.done = True
-        self._open_stages -= 1
-        if stage.is_source and stage.retry is None and stage.pending:
-            self._discard_pending(stage)
-        for edge in stage.outputs:
-            if edge.stream.complete():
-                edge.target.open_inputs -= 1
-                self._maybe_close(edge.target)
-
-    def _maybe_close(self, stage: Stage) -> None:
-        if stage.open_inputs or stage.done or stage.is_source or stage.retry is not None or stage.pending or stage is self._running:
-            return
-        if any(edge.stream.items for edge in stage.inputs):
-            return
-        if stage.role is Role.AGGREGATOR and not stage.flushed:
-            stage.flush_due = True
-            return
-        self._close(stage)
-
-    def _discard_inputs(self, stage: Stage) -> None:
-        for edge in stage.inputs:
-            while edge.stream.items:
-                element, change = edge.stream.pop(self._now)
-                self._lose(edge, element, "discarded")
-                if change is not None:
-                    self._pressure_changed(edge, change)
-        if stage.retry is not None:
-            self._discarded += 1
-            self._end_use(stage.retry)
-            stage.retry = None
-
-    def _discard_pending(self, stage: Stage) -> None:
-        self._with_pending.discard(stage)
-        while stage.pending:
-            element, edges = stage.pending.popleft()
-            for edge in edges:
-                self._lose(edge, element, "discarded")
-
-    def _discard_everything(self) -> None:
-        """The drain's time is up: what is left is lost, reported and released (CANCEL-006)."""
-        for stage in self.stages:
-            self._discard_inputs(stage)
-            self._discard_pending(stage)
-            stage.flushed = True
-            stage.flush_due = False
-        for stage in self.stages:
-            self._close(stage)
 
     def _idle(self, now: int) -> Step | None:
         """Nothing is ready: wait for the next timer; without one, no event can ever come, and the flow says so."""

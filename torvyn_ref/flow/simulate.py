@@ -8,7 +8,8 @@ from typing import Protocol
 from torvyn_ref.calls import Answer, Call, Element, Signal
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.flow.driver import DONE, FlowDriver, Wait
+from torvyn_ref.flow.driver import FlowDriver
+from torvyn_ref.flow.settings import DONE, Wait
 from torvyn_ref.flow.stage import Invoke
 from torvyn_ref.flow.statistics import FlowReport
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Output, Signal
 from torvyn_ref.events import Observer
-from torvyn_ref.flow.driver import StageSetup
+from torvyn_ref.flow.settings import StageSetup
 from torvyn_ref.flow.states import FlowState
 from torvyn_ref.flow.statistics import FlowReport
 from torvyn_ref.flow.topology import Topology

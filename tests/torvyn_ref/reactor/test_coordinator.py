@@ -7,7 +7,7 @@ from torvyn_ref.engine.scripted import Trap
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import ErrorPolicy, ErrorPolicyKind, FlowState, Reason
-from torvyn_ref.flow.driver import MILLISECOND
+from torvyn_ref.flow.settings import MILLISECOND
 from torvyn_ref.reactor import Reactor, ReactorStatus, ShutdownReport
 
 pytestmark = pytest.mark.anyio

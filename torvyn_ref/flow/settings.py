@@ -1,0 +1,97 @@
+"""How a flow runs, and what its driver can ask of its shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from torvyn_ref.errors import TorvynError
+from torvyn_ref.flow.failures import ErrorPolicy
+from torvyn_ref.flow.stage import Invoke
+from torvyn_ref.ids import Owner
+
+MILLISECOND = 1_000_000
+HARD_CEILING = 256
+"""The most stage executions between two yields (SCHED-008)."""
+
+
+class Priority(StrEnum):
+    """A flow's share of executions between two yields (SCHED-007)."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    BACKGROUND = "background"
+
+
+BATCH = {Priority.CRITICAL: 128, Priority.HIGH: 64, Priority.NORMAL: 32, Priority.LOW: 16, Priority.BACKGROUND: 8}
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSettings:
+    """How a flow runs; durations in nanoseconds.
+
+    Attributes:
+        elements_per_yield: stage executions between two yields, 1 to 256; None takes the priority's (SCHED-010).
+        quantum_ns: yield, too, when this much time has passed since the last yield; None switches it off.
+        deadline_ns: how long the flow may run, from its start; None is for ever.
+        drain_timeout_ns: how long draining may take before the rest is discarded; 0 discards at once (CANCEL-006, CANCEL-007).
+        limit: sources count as exhausted once they have brought in this many elements together; None is no limit (CLI-010).
+
+    Raises:
+        TorvynError: flow/invalid-setting.
+    """
+
+    priority: Priority = Priority.NORMAL
+    elements_per_yield: int | None = None
+    quantum_ns: int | None = 100_000
+    error_policy: ErrorPolicy = field(default_factory=ErrorPolicy)
+    drain_timeout_ns: int = 5_000 * MILLISECOND
+    deadline_ns: int | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.elements_per_yield is not None and not 1 <= self.elements_per_yield <= HARD_CEILING:
+            raise TorvynError(
+                "flow", "invalid-setting", f"elements_per_yield lies in 1..{HARD_CEILING}, got {self.elements_per_yield}", code="E0703"
+            )
+        if self.limit is not None and self.limit < 1:
+            raise TorvynError("flow", "invalid-setting", f"limit is at least 1 element, got {self.limit}", code="E0703")
+        for name, value in (("quantum", self.quantum_ns), ("deadline", self.deadline_ns), ("drain timeout", self.drain_timeout_ns)):
+            if value is not None and value < 0:
+                raise TorvynError("flow", "invalid-setting", f"the {name} is at least 0 ns, got {value}", code="E0703")
+
+    @property
+    def batch(self) -> int:
+        """Return the stage executions between two yields."""
+        return self.elements_per_yield or BATCH[self.priority]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSetup:
+    """What the driver needs to know of a stage's instance: its owner id, whether it has a life cycle, its configuration string."""
+
+    owner: Owner
+    has_lifecycle: bool = False
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A step: nothing can be done before this instant (monotonic ns; None: no timer runs), unless somebody cancels or opens a gate."""
+
+    until: int | None
+
+
+class Pause(StrEnum):
+    """The steps that carry no data."""
+
+    YIELD = "yield"
+    DONE = "done"
+
+
+YIELD = Pause.YIELD
+DONE = Pause.DONE
+
+Step = Invoke | Wait | Pause
