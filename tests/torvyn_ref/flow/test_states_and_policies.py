@@ -10,8 +10,8 @@ from torvyn_ref.calls import Cause, ErrorKind, Failure, Role
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import ConsumerFirst, ErrorPolicy, ErrorPolicyKind, FlowState, ProducerFirst, Scripted
 from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Cancellation, Reason
-from torvyn_ref.flow.settings import BATCH, FlowSettings, Priority
 from torvyn_ref.flow.failures import Action, decide, source_backoff_ns
+from torvyn_ref.flow.settings import BATCH, FlowSettings, Priority
 from torvyn_ref.flow.stage import Stage
 from torvyn_ref.flow.states import TRANSITIONS, FlowEvent, Lifecycle, check_transition
 from torvyn_ref.ids import Owner
