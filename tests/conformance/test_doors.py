@@ -114,7 +114,7 @@ def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(ru
             rulebook,
             registry,
             declaration,
-            selection=["OWN-014", "WMK-004", "CREDIT-004", "FLOW-002", "ORD-001", "CANCEL-001"],
+            selection=rules,
             seed=5,
         )
         plans.append(plan.digest)
