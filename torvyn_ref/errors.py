@@ -13,7 +13,8 @@ class TorvynError(Exception):
     """One thing that went wrong, said so that its reader can act on it.
 
     Attributes:
-        subsystem: the room that refused ("config", "packaging", "contract", "security", "topology", "resources", "flow", "engine", "observe", "cli").
+        subsystem: the room that refused ("config", "packaging", "contract", "security", "topology", "resources", "flow", "engine",
+            "observe", "cli").
         kind: the symbolic kind within that room, in kebab-case ("unknown-key"). Tests compare this.
         message: one sentence: what was expected and what was found.
         where: the file and field, or the handle, stage or stream concerned.
