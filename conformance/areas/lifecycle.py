@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from conformance.areas.ownership import answers_done
+from conformance.areas.reclaim import answers_done
 from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.models.flow import LEGAL, STATES

@@ -91,16 +91,23 @@ class Profile:
         third_party_read: `third_party_read=allow` was declared: anyone may read (OWN-009, D-39).
         gap_fill: `gap=zero-fill` was declared: a write beyond the size fills with zeros (BUF-014, D-08).
         unlimited: `unregistered=unlimited` was declared: a component without a budget has none (BUDGET-009, D-26).
+        anyone_ends: `borrow_end=anyone` was declared: who ends an open borrow does not matter (spec/resources.md b2, D-37).
     """
 
     third_party_read: bool = False
     gap_fill: bool = False
     unlimited: bool = False
+    anyone_ends: bool = False
 
     @classmethod
     def of(cls, capabilities: frozenset[str]) -> Profile:
         """Read the profile from a facet's declared capabilities."""
-        return cls("third_party_read=allow" in capabilities, "gap=zero-fill" in capabilities, "unregistered=unlimited" in capabilities)
+        return cls(
+            third_party_read="third_party_read=allow" in capabilities,
+            gap_fill="gap=zero-fill" in capabilities,
+            unlimited="unregistered=unlimited" in capabilities,
+            anyone_ends="borrow_end=anyone" in capabilities,
+        )
 
 
 class OwnershipModel:
@@ -164,10 +171,8 @@ class OwnershipModel:
             case "resources.transfer":
                 return self._transfer(buffer, str(step["source"]), str(step["target"]))
             case "resources.end-borrow":
-                if not buffer.borrow_count:
-                    return Prediction(must=(Refusal(("OWN-007",), ANY, "no borrow is open"),))
-                # A borrow is open, but not this component's: Rust ignores who ends it, the rules name only borrows that are not open.
-                return Prediction() if buffer.borrows[str(step["borrower"])] else Prediction(may_any=True)
+                open_ = buffer.borrow_count if self.profile.anyone_ends else buffer.borrows[str(step["borrower"])]
+                return Prediction() if open_ else Prediction(must=(Refusal(("OWN-007",), ANY, "no such borrow is open"),))
             case "resources.write":
                 return self._write(buffer, step)
             case "resources.read":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +87,7 @@ class CompleteWhenSourcesAre(FlowDriver):
 class OneEndIsTheEnd(FlowDriver):
     """A stage with several inputs takes the first end of stream for the last."""
 
-    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+    def _build(self, topology: Topology, setups: Mapping[str, StageSetup]) -> None:
         super()._build(topology, setups)
         for stage in self.stages:
             stage.open_inputs = min(stage.open_inputs, 1)
@@ -176,7 +176,7 @@ class SinksAreNotTold(FlowDriver):
 class NeverFlushes(FlowDriver):
     """flush() is never called."""
 
-    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+    def _build(self, topology: Topology, setups: Mapping[str, StageSetup]) -> None:
         super()._build(topology, setups)
         for stage in self.stages:
             stage.flushed = True
@@ -312,7 +312,7 @@ class _AnyBranch(Stage):
 class AnyBranchWillDo(FlowDriver):
     """A producer goes on while one of its branches is under pressure."""
 
-    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+    def _build(self, topology: Topology, setups: Mapping[str, StageSetup]) -> None:
         super()._build(topology, setups)
         for stage in self.stages:
             stage.__class__ = _AnyBranch
@@ -358,7 +358,7 @@ class _NoProbe(Edge):
 class PausedForEver(FlowDriver):
     """A sink that has said pause is never asked again."""
 
-    def _build(self, topology: Topology, setups: dict[str, StageSetup]) -> None:
+    def _build(self, topology: Topology, setups: Mapping[str, StageSetup]) -> None:
         super()._build(topology, setups)
         for edge in self.edges:
             edge.__class__ = _NoProbe

@@ -10,7 +10,7 @@ from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts
 from torvyn_ref.ids import HOST, TRANSIT, U32_MAX, FlowId, Handle, Owner
 from torvyn_ref.resources import ResourceError, ResourceManager, ResourceState
-from torvyn_ref.resources.handles import Entry, HandleTable
+from torvyn_ref.resources.handles import Entry
 from torvyn_ref.resources.manager import FlowRelease, Inspection, Reclaimed
 from torvyn_ref.resources.states import LEGAL
 
@@ -20,21 +20,6 @@ def manager(name: str, *rules: str) -> Callable[[type[ResourceManager]], type[Re
 
     def add(cls: type[ResourceManager]) -> type[ResourceManager]:
         register(name, *rules, summary=(cls.__doc__ or "").strip(), build=lambda: ReferenceParts(manager=cls))
-        return cls
-
-    return add
-
-
-def table(name: str, *rules: str) -> Callable[[type[HandleTable]], type[HandleTable]]:
-    """Register a manager with a faulty handle table."""
-
-    def add(cls: type[HandleTable]) -> type[HandleTable]:
-        class WithTable(ResourceManager):
-            def __init__(self, *args: Any, **options: Any) -> None:
-                super().__init__(*args, **options)
-                self._table = cls(self._table.capacity)
-
-        register(name, *rules, summary=(cls.__doc__ or "").strip(), build=lambda: ReferenceParts(manager=WithTable))
         return cls
 
     return add
@@ -230,31 +215,6 @@ class SelfTransferNeedsRoom(ResourceManager):
         super().transfer(handle, source, target)
 
 
-@table("generations-ignored", "OWN-014", "OWN-015")
-class GenerationsIgnored(HandleTable):
-    """A handle is its index: whoever lives there now answers."""
-
-    __slots__ = ()
-
-    def __missing__(self, handle: Handle) -> Entry:
-        """Find the present tenant."""
-        for tenant in self.values():
-            if tenant.handle & U32_MAX == handle & U32_MAX:
-                return tenant
-        return super().__missing__(handle)
-
-
-@table("all-dead-alike", "OWN-015")
-class AllDeadAlike(HandleTable):
-    """A dead handle is not-allocated, even when its slot has a new tenant."""
-
-    __slots__ = ()
-
-    def __missing__(self, handle: Handle) -> Entry:
-        """Give one kind for all."""
-        raise ResourceError("not-allocated", "no such buffer", handle=handle)
-
-
 @manager("second-release-is-fine", "OWN-016")
 class SecondReleaseIsFine(ResourceManager):
     """A second release is taken as done."""
@@ -266,30 +226,6 @@ class SecondReleaseIsFine(ResourceManager):
         except ResourceError as error:
             if error.kind != "not-allocated":
                 raise
-
-
-@table("generations-stand-still", "OWN-017")
-class GenerationsStandStill(HandleTable):
-    """A slot's generation is always 1: handles come back from the dead."""
-
-    __slots__ = ()
-
-    def remove(self, entry: Entry) -> None:
-        """Wind the counter back."""
-        super().remove(entry)
-        self._generations[entry.handle & U32_MAX] -= 1
-
-
-@table("generations-skip", "OWN-017")
-class GenerationsSkip(HandleTable):
-    """A slot's generation goes up by two."""
-
-    __slots__ = ()
-
-    def remove(self, entry: Entry) -> None:
-        """Count twice."""
-        super().remove(entry)
-        self._generations[entry.handle & U32_MAX] += 1
 
 
 @manager("table-cannot-grow", "OWN-019")

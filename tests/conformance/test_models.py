@@ -84,10 +84,13 @@ def test_a_handle_out_of_thin_air_is_refused_on_behalf_of_the_rule_about_handles
     assert model_with().predict(step("inspect"), (7, 9)).rules == ("OWN-014",)
 
 
-def test_an_open_borrow_of_somebody_else_leaves_open_what_happens():
-    prediction = model_with(borrowers=("component-2",)).predict(step("end-borrow", borrower="component-3"), KEY)
-    assert not prediction.must
-    assert prediction.may_any
+def test_a_borrow_of_somebody_else_is_not_open_unless_the_subject_declares_that_anyone_may_end_it():
+    operation = step("end-borrow", borrower="component-3")
+    assert model_with(borrowers=("component-2",)).predict(operation, KEY).rules == ("OWN-007",)
+    anyone = model_with(borrowers=("component-2",), profile=Profile.of(frozenset({"borrow_end=anyone"})))
+    assert not anyone.predict(operation, KEY).must
+    anyone.done(operation, KEY)
+    assert anyone.live[KEY].state == "Owned"
 
 
 def test_generations_count_up_per_slot_and_wrap():
