@@ -67,6 +67,7 @@ def run(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same examples, in every process.")] = 0,
     output_format: FormatOption = Format.TEXT,
     output: Annotated[Path | None, typer.Option("--output", help="Write the result to this file instead of standard output.")] = None,
+    report_file: Annotated[Path | None, typer.Option("--report", help="Write the result as JSON to this file, too.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Worker processes; the result does not depend on it.")] = 1,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that a stdio subject may take for one answer.")
@@ -82,6 +83,8 @@ def run(
     results = _execute(plan, registry, subject, settings, jobs, notes)
     judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
     report = build(rulebook, plan, subject, results, judgement)
+    if report_file is not None:
+        _emit(encode(report), report_file)
     _emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
     raise typer.Exit(judgement.exit_code)
 

@@ -96,6 +96,14 @@ def test_a_subject_that_claims_nothing_is_unsupported(call, tmp_path, monkeypatc
     assert report["planned"] == report["executed"] == 0
 
 
+def test_people_read_text_while_the_report_goes_to_a_file(call, tmp_path):
+    target = tmp_path / "report.json"
+    code, out, _ = call("run", "--subject", "reference", "--rules", "WMK-004", "--report", str(target))
+    assert code == 2
+    assert out.startswith("indeterminate")
+    assert json.loads(target.read_text())["counts"]["pass"] == 1
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_the_result_is_written_to_a_file_whole_or_not_at_all(call, tmp_path, jobs):
     target = tmp_path / "report.json"
