@@ -12,6 +12,7 @@ from weakref import ref
 
 import wasmtime
 
+from torvyn_ref.engine.direct.errors import AbiTrap
 from torvyn_ref.engine.direct.glue import scratch_pages, slot
 from torvyn_ref.engine.direct.handles import Destructor, HandleTable
 from torvyn_ref.engine.direct.memory import GuestMemory
@@ -19,8 +20,10 @@ from torvyn_ref.engine.direct.plan import CoreValue, Crossing, Glued, HostFuncti
 from torvyn_ref.engine.direct.runtime import Runtime
 from torvyn_ref.engine.direct.types import Resource
 
-_I32 = wasmtime.ValType.i32
 _NOTHING = wasmtime.FuncType([], [])
+
+MOST_DESTRUCTORS = 32
+"""Destructors of a guest's own resources that run inside each other: each takes some of Python's stack."""
 
 GuestCall = Callable[..., Any]
 HostCall = Callable[..., Any]
@@ -70,10 +73,11 @@ class Bound:
         self._cores: list[Mapping[str, Any]] = []
         self._glue: dict[int, wasmtime.Func] = {}
         self._lifted: dict[int, GuestCall] = {}
+        self._destructors_running = 0
         pages = scratch_pages(plan.crossings)
         self._scratch = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
         view = memoryview(self._scratch.get_buffer_ptr(store)).cast("B")
-        self._handlers = _Handlers([None] * (2 * plan.crossings))
+        self._handlers = _Handlers([_sealed, *[None] * (2 * plan.crossings)])
         self.runtime = Runtime(store, view, HandleTable(self._destructors(plan, destructors)))
         self._dispatcher = wasmtime.Func(store, _NOTHING, _dispatcher(self._handlers, view.cast("I")))
         for step in plan.steps:
@@ -98,7 +102,7 @@ class Bound:
 
     def _make_glue(self, step: MakeGlue) -> None:
         imports: list[Any] = [self._scratch, self._dispatcher]
-        imports += [self._value(value) for value in step.imports if value is not None]
+        imports += [self._value(value) for value in step.imports]
         exports = wasmtime.Instance(self._store, step.module, imports).exports(self._store)
         for crossing in step.crossings:
             function = exports[str(crossing.glue.number)]
@@ -106,29 +110,24 @@ class Bound:
             self._bind(crossing, function)
 
     def _bind(self, crossing: Crossing, function: wasmtime.Func) -> None:
-        number = crossing.glue.number
-        memory = None if crossing.memory is None else self._memory(crossing.memory)
-        if crossing.host is None:
-            # `Func.__call__` asks its own public `type()` for the types of parameters and results, at every call; the answer is always
-            # "none", and saying so here halves the cost of a call. tests/…/test_direct_glue.py holds wasmtime-py to it.
-            function.type = _no_parameters  # type: ignore[method-assign, assignment]
-            call, result, fill = crossing.bind(self.runtime, memory, function, slot(number), crossing.resources)
-            self._lifted[number] = call
-            self._handlers[2 * number] = result
-            self._handlers[2 * number + 1] = fill
+        number, runtime, handlers = crossing.glue.number, self.runtime, self._handlers
+        base = slot(number)
+        first, second = 2 * number + 1, 2 * number + 2
+        if isinstance(crossing.host, tuple) and not isinstance(crossing.host, HostFunction):
+            self._glue[number] = function
+            handlers[first] = runtime.builtin(*crossing.host, base)
             return
-        self._glue[number] = function
-        peer = self._host(crossing.host) if isinstance(crossing.host, HostFunction) else self._resource_function(*crossing.host)
-        enter, fill = crossing.bind(self.runtime, memory, peer, slot(number), crossing.resources)
-        self._handlers[2 * number] = enter
-        self._handlers[2 * number + 1] = fill
-
-    def _resource_function(self, operation: str, resource: Resource) -> HostCall:
-        handles = self.runtime.handles
-        method = {"drop": handles.drop, "rep": handles.rep}.get(operation)
-        if method is None:
-            return lambda rep: handles.give(rep, resource)
-        return lambda index: method(index, resource)
+        assert crossing.bind is not None
+        memory = None if crossing.memory is None else self._memory(crossing.memory)
+        if crossing.host is not None:
+            self._glue[number] = function
+            handlers[first], handlers[second] = crossing.bind(runtime, memory, self._host(crossing.host), base, crossing.resources)
+            return
+        # `Func.__call__` asks its own public `type()` for the types of parameters and results, at every call; the answer is always "none",
+        # and saying so here halves the cost of a call. tests/torvyn_ref/engine/direct/test_glue.py holds wasmtime-py to it.
+        function.type = _no_parameters  # type: ignore[method-assign, assignment]
+        call, handlers[first], handlers[second] = crossing.bind(runtime, memory, function, base, crossing.resources)
+        self._lifted[number] = call
 
     def _destructors(self, plan: Plan, host: Mapping[Resource, Destructor]) -> dict[Resource, Destructor]:
         found = dict(host)
@@ -140,7 +139,11 @@ class Bound:
     def _destroy(self, resource: Resource, rep: int) -> None:
         destructor = resource.destructor
         assert isinstance(destructor, Item | Glued)
+        if self._destructors_running == MOST_DESTRUCTORS:
+            raise AbiTrap(f"call stack exhausted: {MOST_DESTRUCTORS} destructors run inside each other")
+        self._destructors_running += 1
         self._value(destructor)(self._store, rep)
+        self._destructors_running -= 1
 
     def _memory(self, value: CoreValue) -> GuestMemory:
         memory = self._memories.get(value)
@@ -154,6 +157,10 @@ class Bound:
         if isinstance(value, Item):
             return self._cores[value.instance][value.name]
         return self._glue[value.number]
+
+
+def _sealed() -> None:
+    raise AbiTrap("cannot leave component instance: its realloc or post-return called out")
 
 
 def _dispatcher(handlers: _Handlers, wanted: memoryview) -> Callable[[], None]:

@@ -1,382 +1,25 @@
 """Lift and lower as generated Python: one function per type signature, made once per process, bound once per instance.
 
-Values in Python: numbers and bools as such, char and string as str, list<u8> as bytes (from a guest, where the host function allows it, as
-a memoryview that is valid during the call), other lists as lists, records and tuples as tuples, flags as a tuple of names, an enum as its
-case's name, an option as None or the value, any other choice as (case, payload), a resource as its rep.
+`emitter` writes what single types take; here are the crossings: a call out of the guest (`lowered`) and a call into it (`lifted`).
 
-Generated source names: `rt` the runtime, `mem` the guest memory, `sb` the scratch memory, `base` the function's slot, `r0..` resources.
+Generated source names, beside the emitter's: `rt` the runtime, `sb` the scratch memory, `base` the function's slot, `kept` what waits for
+the function's second handler.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from torvyn_ref.engine.direct.errors import AbiTrap, HostValueError, Unsupported
-from torvyn_ref.engine.direct.glue import PARAMETERS, RESULT
-from torvyn_ref.engine.direct.types import SCALARS, Choice, Flags, Function, Handle, Record, Resource, Scalar, Sequence_, Text, Type
+from torvyn_ref.engine.direct.emitter import Emitter, checked_char, out_of_range, trap
+from torvyn_ref.engine.direct.errors import Unsupported
+from torvyn_ref.engine.direct.glue import COUNT, MOST_SHORT, PARAMETERS, PIECE, RESULT, SHORT
+from torvyn_ref.engine.direct.types import Choice, Function, Handle, Record, Scalar, Sequence_, Text, Type
 from torvyn_ref.engine.imports import WitError
 
 _FLAT = {"i32": "I4x", "i64": "Q", "f32": "f4x", "f64": "d"}
-_RANGES = {
-    "bool": (0, 1),
-    "u8": (0, 2**8 - 1),
-    "u16": (0, 2**16 - 1),
-    "u32": (0, 2**32 - 1),
-    "u64": (0, 2**64 - 1),
-    "s8": (-(2**7), 2**7 - 1),
-    "s16": (-(2**15), 2**15 - 1),
-    "s32": (-(2**31), 2**31 - 1),
-    "s64": (-(2**63), 2**63 - 1),
-}
 
 Bind = Callable[..., tuple[Callable[..., Any], ...]]
-
-
-def trap(message: str) -> None:
-    """End the guest's call.
-
-    Raises:
-        AbiTrap: always.
-    """
-    raise AbiTrap(message)
-
-
-def checked_char(value: int) -> str:
-    """Return a guest's char.
-
-    Raises:
-        AbiTrap: a surrogate, or beyond Unicode.
-    """
-    if value >= 0x110000 or 0xD800 <= value < 0xE000:
-        raise AbiTrap(f"invalid value {value} for `char`")
-    return chr(value)
-
-
-def out_of_range(value: object, what: str) -> None:
-    """Refuse a host's value before the guest is entered.
-
-    Raises:
-        HostValueError: always.
-    """
-    raise HostValueError(f"{value!r} is not a {what}")
-
-
-class Emitter:
-    """Writes the source of one function, indented."""
-
-    def __init__(self, names: dict[str, Any], resources: list[Resource], *, views: bool) -> None:
-        self.lines: list[str] = []
-        self.helpers: list[str] = []
-        self.names = names
-        self._resources = resources
-        self._views = views
-        self.lends = False  # borrows must be counted: the same call may take ownership of the same handle
-        self._indent = 0
-        self._count = 0
-
-    def __call__(self, line: str) -> None:
-        """Write one line."""
-        self.lines.append("    " * self._indent + line)
-
-    def __enter__(self) -> None:
-        self._indent += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._indent -= 1
-
-    def fresh(self) -> str:
-        """Return a local name not used before."""
-        self._count += 1
-        return f"v{self._count}"
-
-    def structure(self, form: str) -> str:
-        """Return the name of a precompiled struct."""
-        name = f"S{len(self.names)}"
-        self.names[name] = struct.Struct(form)
-        return name
-
-    def resource(self, resource: Resource) -> str:
-        """Return the name of a resource type."""
-        if resource not in self._resources:
-            self._resources.append(resource)
-        return f"r{self._resources.index(resource)}"
-
-    # ---- lifting: guest to host
-
-    def lift(self, ty: Type, flat: Iterator[str], *, narrow: bool = False) -> str:
-        """Return an expression for a value passed flat; `narrow` when its parts were loaded from memory with their exact width."""
-        if isinstance(ty, Record):
-            return "(" + "".join(f"{self.lift(field, flat, narrow=narrow)}," for field in ty.fields) + ")"
-        if isinstance(ty, Choice):
-            return self._lift_choice(ty, [next(flat) for _ in ty.flat])
-        first = next(flat)
-        if isinstance(ty, Text):
-            return f"mem.text_at({first},{next(flat)})"
-        if isinstance(ty, Sequence_):
-            if not ty.is_bytes:
-                return f"{self._list_reader(ty)}(mem,{first},{next(flat)})"
-            view = f"mem.bytes_at({first},{next(flat)})"
-            return view if self._views else f"bytes({view})"
-        if isinstance(ty, Handle):
-            how = "handles.take" if ty.owned else "lend" if self.lends else "handles.rep"
-            return f"rt.{how}({first},{self.resource(ty.resource)})"
-        if isinstance(ty, Flags):
-            return f"tuple(n for i,n in enumerate({ty.names!r}) if {first}>>i&1)"
-        assert isinstance(ty, Scalar)
-        if ty.name == "bool":
-            return f"({first}!=0)"
-        if ty.name == "char":
-            return f"checked_char({first})"
-        if narrow or ty.name in {"u32", "u64", "f32", "f64"}:
-            return first
-        bits = 8 * ty.size
-        mask = (1 << bits) - 1
-        return f"({first}&{mask})" if ty.name.startswith("u") else f"((({first}&{mask})^{1 << (bits - 1)})-{1 << (bits - 1)})"
-
-    def _lift_choice(self, ty: Choice, flat: list[str]) -> str:
-        result = self.fresh()
-        for number, case in enumerate(ty.cases):
-            self(f"{'el' if number else ''}if {flat[0]}=={number}:")
-            with self:
-                payload = None
-                if case.payload is not None:
-                    joined = zip(flat[1:], case.payload.flat, ty.flat[1:], strict=False)
-                    payload = self.lift(case.payload, iter([f"({x}&0xffffffff)" if own != join else x for x, own, join in joined]))
-                self(f"{result}={_case_value(ty, number, payload)}")
-        self(f"else: trap('discriminant %d out of range [0..{len(ty.cases)})'%{flat[0]})")
-        return result
-
-    def load(self, ty: Type, pointer: str, offset: int) -> str:
-        """Return an expression for a value in guest memory (bounds and alignment checked before)."""
-        if ty.is_fixed:
-            leaves: list[tuple[int, str]] = []
-            _leaves(ty, 0, leaves)
-            names = [self.fresh() for _ in leaves]
-            if names:
-                self(f"{','.join(names)}, = {self.structure(_packed(leaves))}.unpack_from(mem.view,{pointer}+{offset})")
-            return self.lift(ty, iter(names), narrow=True)
-        if isinstance(ty, Record):
-            fields = [self.load(field, pointer, offset + at) for field, at in zip(ty.fields, ty.offsets, strict=True)]
-            return "(" + "".join(f"{field}," for field in fields) + ")"
-        assert isinstance(ty, Choice)
-        result, tag = self.fresh(), self.fresh()
-        self(f"{tag}=mem.view[{pointer}+{offset}]")
-        for number, case in enumerate(ty.cases):
-            self(f"{'el' if number else ''}if {tag}=={number}:")
-            with self:
-                payload = None if case.payload is None else self.load(case.payload, pointer, offset + ty.payload_offset)
-                self(f"{result}={_case_value(ty, number, payload)}")
-        self(f"else: trap('discriminant %d out of range [0..{len(ty.cases)})'%{tag})")
-        return result
-
-    def _list_reader(self, ty: Sequence_) -> str:
-        element = ty.element
-
-        def body(inner: Emitter) -> None:
-            inner(f"mem.check(p,n*{element.size},{element.alignment},'list')")
-            inner("out=[]")
-            inner(f"for q in range(p,p+n*{element.size},{element.size}):")
-            with inner:
-                inner(f"out.append({inner.load(element, 'q', 0)})")
-            inner("return out")
-
-        return self._helper("mem,p,n", body)
-
-    # ---- lowering: host to guest
-
-    def check(self, ty: Type, value: str) -> None:
-        """Check a host's value as far as its type can tell, before the guest is entered."""
-        if isinstance(ty, Scalar) and ty.name in _RANGES:
-            low, high = _RANGES[ty.name]
-            self(f"if not {low}<={value}<={high}: out_of_range({value},'{ty.name}')")
-        elif isinstance(ty, Record):
-            for position, field in enumerate(ty.fields):
-                self.check(field, f"{value}[{position}]")
-        elif isinstance(ty, Choice) and ty.kind == "enum":
-            self(f"if {value} not in {tuple(case.name for case in ty.cases)!r}: out_of_range({value},{str(ty)!r})")
-
-    def sizes(self, ty: Type, value: str) -> None:
-        """Append (alignment, size) to `wanted` for every realloc that lowering the value takes, in lowering order."""
-        if not ty.allocates:
-            return
-        if isinstance(ty, Text):
-            self(f"wanted.append((1,len({value}.encode())))")
-        elif isinstance(ty, Sequence_):
-            self(f"wanted.append(({ty.element.alignment},{ty.element.size}*len({value})))")
-            if ty.element.allocates:
-                item = self.fresh()
-                self(f"for {item} in {value}:")
-                with self:
-                    self.sizes(ty.element, item)
-        elif isinstance(ty, Record):
-            for position, field in enumerate(ty.fields):
-                self.sizes(field, f"{value}[{position}]")
-        elif isinstance(ty, Choice):
-            payload = self._each_case(ty, value)
-            for number, case in enumerate(ty.cases):
-                self(payload[number])
-                with self:
-                    self("pass")
-                    if case.payload is not None:
-                        self.sizes(case.payload, payload[-1])
-
-    def lower(self, ty: Type, value: str) -> list[str]:
-        """Return expressions for a value passed flat; memory that it takes comes from `place(alignment, size)`."""
-        if isinstance(ty, Record):
-            names = [self.fresh() for _ in ty.fields]
-            if names:
-                self(f"{','.join(names)}, = {value}")
-            return [flat for field, name in zip(ty.fields, names, strict=True) for flat in self.lower(field, name)]
-        if isinstance(ty, Choice):
-            out = [self.fresh() for _ in ty.flat]
-            payload = self._each_case(ty, value)
-            for number, case in enumerate(ty.cases):
-                self(payload[number])
-                with self:
-                    flat = [] if case.payload is None else self.lower(case.payload, payload[-1])
-                    self(f"{','.join(out)}, = {','.join([str(number), *flat, *['0'] * (len(out) - 1 - len(flat))])},")
-            self(f"else: out_of_range({value},{str(ty)!r})")
-            return out
-        if isinstance(ty, Text | Sequence_):
-            data, pointer = self.fresh(), self.fresh()
-            self(f"{data}={value}.encode()" if isinstance(ty, Text) else f"{data}={value}")
-            if isinstance(ty, Sequence_) and not ty.is_bytes:
-                self(f"{pointer}=place({ty.element.alignment},{ty.element.size}*len({data}))")
-                self(f"{self._list_writer(ty)}(mem,place,{pointer},{data})")
-            else:
-                self(f"{pointer}=place(1,len({data}))")
-                self(f"mem.view[{pointer}:{pointer}+len({data})]={data}")
-            return [pointer, f"len({data})"]
-        if isinstance(ty, Handle):
-            name = self.resource(ty.resource)
-            if not ty.owned and ty.resource.is_own:
-                return [value]  # a component gets borrows of its own resources as their reps
-            return [f"rt.handles.{'give' if ty.owned else 'give_borrow'}({value},{name})"]
-        if isinstance(ty, Flags):
-            return [f"sum(1<<i for i,n in enumerate({ty.names!r}) if n in {value})"]
-        assert isinstance(ty, Scalar)
-        if ty.name == "bool":
-            return [f"(1 if {value} else 0)"]
-        if ty.name == "char":
-            return [f"ord({value})"]
-        return [f"({value}&{(1 << (64 if ty.name == 's64' else 32)) - 1})" if ty.name.startswith("s") else value]
-
-    def store(self, ty: Type, value: str, pointer: str, offset: int) -> None:
-        """Write a value to guest memory."""
-        if ty.is_fixed and not ty.allocates:
-            leaves: list[tuple[int, str]] = []
-            _leaves(ty, 0, leaves)
-            flat = self.lower(ty, value)
-            if flat:
-                unsigned = [(at, code.upper() if code in "bhiq" else code) for at, code in leaves]
-                self(f"{self.structure(_packed(unsigned))}.pack_into(mem.view,{pointer}+{offset},{','.join(_narrowed(leaves, flat))})")
-        elif isinstance(ty, Text | Sequence_):
-            self(f"{self.structure('<II')}.pack_into(mem.view,{pointer}+{offset},{','.join(self.lower(ty, value))})")
-        elif isinstance(ty, Record):
-            names = [self.fresh() for _ in ty.fields]
-            self(f"{','.join(names)}, = {value}")
-            for field, name, at in zip(ty.fields, names, ty.offsets, strict=True):
-                self.store(field, name, pointer, offset + at)
-        else:
-            assert isinstance(ty, Choice)
-            payload = self._each_case(ty, value)
-            for number, case in enumerate(ty.cases):
-                self(payload[number])
-                with self:
-                    self(f"mem.view[{pointer}+{offset}]={number}")
-                    if case.payload is not None:
-                        self.store(case.payload, payload[-1], pointer, offset + ty.payload_offset)
-            self(f"else: out_of_range({value},{str(ty)!r})")
-
-    def _each_case(self, ty: Choice, value: str) -> list[str]:
-        """Return the condition line of every case, then the expression of the payload."""
-        if ty.kind == "option":
-            kept = self.fresh()
-            self(f"{kept}={value}")
-            return [f"if {kept} is None:", f"elif {kept} is not None:", kept]
-        tag, payload = self.fresh(), self.fresh()
-        self(f"{tag}={value}" if ty.kind == "enum" else f"{tag},{payload}={value}")
-        return [*(f"{'el' if number else ''}if {tag}=={case.name!r}:" for number, case in enumerate(ty.cases)), payload]
-
-    def _list_writer(self, ty: Sequence_) -> str:
-        def body(inner: Emitter) -> None:
-            inner("for x in xs:")
-            with inner:
-                inner.store(ty.element, "x", "p", 0)
-                inner(f"p+={ty.element.size}")
-
-        return self._helper("mem,place,p,xs", body)
-
-    def _helper(self, signature: str, body: Callable[[Emitter], None]) -> str:
-        """Define a function beside this one, inside the bound scope, and return its name."""
-        name = f"h{len(self.names)}"
-        self.names[name] = None  # taken; the bound scope defines it
-        inner = Emitter(self.names, self._resources, views=self._views)
-        body(inner)
-        self.helpers += [*inner.helpers, f"def {name}({signature}):", *(f"    {line}" for line in inner.lines)]
-        return name
-
-
-def owns(ty: Type | None) -> bool:
-    """Tell whether a value of this type hands over a resource."""
-    match ty:
-        case Handle():
-            return ty.owned
-        case Record():
-            return any(owns(field) for field in ty.fields)
-        case Choice():
-            return any(owns(case.payload) for case in ty.cases)
-        case Sequence_():
-            return owns(ty.element)
-        case _:
-            return False
-
-
-def _case_value(ty: Choice, number: int, payload: str | None) -> str:
-    if ty.kind == "enum":
-        return repr(ty.cases[number].name)
-    if ty.kind == "option":
-        return payload or "None"
-    return f"({ty.cases[number].name!r},{payload})"
-
-
-def _leaves(ty: Type, offset: int, out: list[tuple[int, str]]) -> None:
-    """Append the (offset, struct code) of every part of a fixed type."""
-    if isinstance(ty, Record):
-        for field, at in zip(ty.fields, ty.offsets, strict=True):
-            _leaves(field, offset + at, out)
-    elif isinstance(ty, Text | Sequence_):
-        out += [(offset, "I"), (offset + 4, "I")]
-    elif isinstance(ty, Scalar | Flags):
-        out.append((offset, ty.code))
-    else:
-        out.append((offset, "I"))
-
-
-def _packed(leaves: list[tuple[int, str]]) -> str:
-    """Return the struct format of such parts."""
-    form, at = "<", 0
-    for offset, code in leaves:
-        form += "x" * (offset - at) + code
-        at = offset + struct.calcsize(f"<{code}")
-    return form
-
-
-def _narrowed(leaves: list[tuple[int, str]], flat: list[str]) -> list[str]:
-    """Return the flat expressions cut to the width of their places: lowered signed numbers come as unsigned 32 or 64 bits."""
-    return [
-        f"{value}&{(1 << (8 * SCALARS_BY_CODE[code])) - 1}" if code in "bhiq" else value
-        for (_, code), value in zip(leaves, flat, strict=True)
-    ]
-
-
-SCALARS_BY_CODE = {code: size for size, _, code in SCALARS.values()}
-
-
-def _flat_struct(prefix: str, cores: tuple[str, ...]) -> str:
-    return "<" + prefix + "".join(_FLAT[core] for core in cores)
 
 
 def lowered(function: Function, *, has_memory: bool, views: bool) -> Bind:
@@ -384,19 +27,19 @@ def lowered(function: Function, *, has_memory: bool, views: bool) -> Bind:
 
     `views`: the host function takes list<u8> as a view of guest memory, which it must not keep.
     """
-    resources: list[Resource] = []
-    names = _names()
-    emit = Emitter(names, resources, views=views)
-    emit.lends = any(owns(ty) for ty in function.parameters)
+    lends = any(owns(ty) for ty in function.parameters)
+    emit = Emitter(_names(), function.resources, views=views, lends=lends)
     cores = function.flat_parameters + (("i32",) if function.result_in_memory else ())
     values = [f"p{position}" for position in range(len(cores))]
     pointer = values[-1] if function.result_in_memory else "0"
     _check_memory(function, has_memory=has_memory, outward=True)
     result = function.result
+    allocates = result is not None and result.allocates
     emit("def enter():")
     with emit:
+        if allocates:
+            emit("nonlocal kept")
         emit(f"{','.join(['pages', '_', *values])} = {emit.structure(_flat_struct('II', cores))}.unpack_from(sb,base)")
-        emit("if rt.sealed: trap('cannot leave component instance')")
         if has_memory:
             emit("if pages!=mem.pages: mem.refresh()")
         if function.parameters_in_memory:
@@ -406,65 +49,32 @@ def lowered(function: Function, *, has_memory: bool, views: bool) -> Bind:
         else:
             flat = iter(values)
             call = f"host({','.join(emit.lift(ty, flat) for ty in function.parameters)})"
-        if emit.lends:
-            call = f"rt.after({call})"
         if isinstance(result, Choice) and result.kind == "result":
-            _result_call(emit, function, result, call, pointer)
+            _result_call(emit, function, result, call, pointer, lends=lends)
         else:
             emit(f"r={call}")
+            if lends:
+                emit("end_lends()")
             if isinstance(result, Scalar | Record):
                 emit.check(result, "r")
             _hand_over(emit, function, result, "r", pointer)
-    allocates = result is not None and result.allocates
     if allocates:
-        if not _is_bytes(result):
-            emit("def finish(r,ret,place):")
-            with emit:
-                _finish(emit, function, "r", "ret")
-        emit("def fill():")
-        with emit:
-            if _is_bytes(result):
-                emit("ret,r,p=rt.got_one(base,mem)")
-                emit("mem.view[p:p+len(r)]=r")
-                emit("mem.check(ret,8,4,'return')")
-                emit(f"{emit.structure('<II')}.pack_into(mem.view,ret,p,len(r))")
-            else:
-                emit("got=rt.got(base,mem)")
-                emit("if got is not None:")
-                with emit:
-                    emit("(r,ret),place=got")
-                    emit("finish(r,ret,place)")
+        _fill_result(emit, function)
     emit(f"return enter,{'fill' if allocates else 'None'}")
-    return _bound(emit, names, resources)
+    return _bound(emit, function)
 
 
 def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bind:
     """Return the binder of a call into the guest: `bind(rt, mem, go, base, resources)` gives the call and its two handlers."""
-    resources: list[Resource] = []
-    names = _names()
-    emit = Emitter(names, resources, views=False)
+    emit = Emitter(_names(), function.resources)
     arguments = [f"a{position}" for position in range(len(function.parameters))]
     _check_memory(function, has_memory=has_memory, outward=False)
     allocates = function.parameters_in_memory or any(ty.allocates for ty in function.parameters)
-    tuple_of = f"({''.join(f'{name},' for name in arguments)})"
-
-    def pack() -> None:
-        if function.parameters_in_memory:
-            everything = Record(function.parameters)
-            emit(f"pointer=place({everything.alignment},{everything.size})")
-            emit.store(everything, tuple_of, "pointer", 0)
-            flat = ["pointer"]
-        else:
-            flat = [part for ty, name in zip(function.parameters, arguments, strict=True) for part in emit.lower(ty, name)]
-        if flat:
-            form = emit.structure(_flat_struct("", function.flat_parameters))
-            emit(f"{form}.pack_into(sb,base+{PARAMETERS},{','.join(flat)})")
-
     if allocates:
         emit(f"def pack({','.join([*arguments, 'place'])}):")
         with emit:
             emit("pass")
-            pack()
+            _pack(emit, function, arguments)
         emit("def fill():")
         with emit:
             emit("got=rt.got(base,mem)")
@@ -474,64 +84,148 @@ def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bi
                 emit("pack(*values,place)")
     emit("def result():")
     with emit:
-        core = function.result.flat[0] if function.result is not None and not function.result_in_memory else "i32"
-        if has_memory:
-            emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
-            emit("if pages!=mem.pages: mem.refresh()")
-        if function.result is None:
-            emit("r=None")
-        else:
-            emit(f"p,={emit.structure('<' + _FLAT[core][0])}.unpack_from(sb,base+{RESULT})")
-            if function.result_in_memory:
-                emit(f"mem.check(p,{function.result.size},{function.result.alignment},'result')")
-                emit(f"r={emit.load(function.result, 'p', 0)}")
-            else:
-                emit(f"r={emit.lift(function.result, iter(['p']))}")
-        emit("if rt.handles.borrows: trap('borrow handles still remain at the end of the call')")
+        _read_result(emit, function, has_memory=has_memory)
         if has_post_return:
-            emit("rt.result=r")
-            emit("rt.sealed=True")
+            emit("nonlocal kept")
+            emit("kept=r")
         else:
             emit("return r")
     emit(f"def call({','.join(arguments)}):")
     with emit:
+        if has_post_return:
+            emit("nonlocal kept")
         for ty, name in zip(function.parameters, arguments, strict=True):
             emit.check(ty, name)
-        emit("rt.enter()")
+        emit("handles.borrows=0")
         if allocates:
-            emit("wanted=[]")
-            if function.parameters_in_memory:
-                everything = Record(function.parameters)
-                emit(f"wanted.append(({everything.alignment},{everything.size}))")
-            for ty, name in zip(function.parameters, arguments, strict=True):
-                emit.sizes(ty, name)
-            emit(f"if wanted: rt.want(base,wanted,{tuple_of})")
-            emit(f"else: pack({','.join([*arguments, 'None'])})")
+            _pack_or_ask(emit, function, arguments)
         else:
-            pack()
+            _pack(emit, function, arguments)
         emit("go(rt.store)")
         if has_post_return:
-            emit("rt.sealed=False")
-            emit("r=rt.result")
-            emit("rt.result=None")
+            emit("r,kept=kept,None")
+            emit("return r")
         else:
-            emit("r=result()")
-        emit("rt.leave()")
-        emit("return r")
+            emit("return result()")
     emit(f"return call,{'result' if has_post_return else 'None'},{'fill' if allocates else 'None'}")
-    return _bound(emit, names, resources)
+    return _bound(emit, function)
 
 
-def _result_call(emit: Emitter, function: Function, result: Choice, call: str, pointer: str) -> None:
+def is_bytes(ty: Type | None) -> bool:
+    """Tell whether a value is one stretch of bytes: a string or a list<u8>."""
+    return isinstance(ty, Text) or (isinstance(ty, Sequence_) and ty.is_bytes)
+
+
+def short_piece(function: Function) -> tuple[str, int, Type] | None:
+    """Find the one string or list<u8> among parameters that allocate nothing else, not inside a choice or a list.
+
+    Returns:
+        where it is in the arguments, as source; the flat position of its pointer; its type. None when there is no such thing.
+    """
+    if function.parameters_in_memory:
+        return None
+    found = _pieces(function.parameters, [f"a{position}" for position in range(len(function.parameters))], 0)
+    return found[0] if len(found) == 1 and found[0][1] >= 0 else None
+
+
+def owns(ty: Type) -> bool:
+    """Tell whether a value of this type hands over a resource."""
+    return ty.owned if isinstance(ty, Handle) else any(owns(part) for part in ty.parts)
+
+
+def _pieces(types: tuple[Type, ...], sources: list[str], flat: int) -> list[tuple[str, int, Type]]:
+    """List everything that allocates; what is no plain piece of bytes has a negative position."""
+    found = []
+    for ty, source in zip(types, sources, strict=True):
+        if is_bytes(ty):
+            found.append((source, flat, ty))
+        elif isinstance(ty, Record):
+            found += _pieces(ty.fields, [f"{source}[{position}]" for position in range(len(ty.fields))], flat)
+        elif ty.allocates:
+            found.append((source, -1, ty))
+        flat += len(ty.flat)
+    return found
+
+
+# ---- calls into the guest
+
+
+def _pack(emit: Emitter, function: Function, arguments: list[str]) -> None:
+    if function.parameters_in_memory:
+        everything = Record(function.parameters)
+        emit(f"pointer=place({everything.alignment},{everything.size})")
+        emit.store(everything, _tuple_of(arguments), "pointer", 0)
+        flat = ["pointer"]
+    else:
+        flat = [part for ty, name in zip(function.parameters, arguments, strict=True) for part in emit.lower(ty, name)]
+    if flat:
+        emit(f"{emit.structure(_flat_struct('', function.flat_parameters))}.pack_into(sb,base+{PARAMETERS},{','.join(flat)})")
+
+
+def _pack_or_ask(emit: Emitter, function: Function, arguments: list[str]) -> None:
+    """Pass the arguments, or ask for the guest memory that they take: `fill` passes them then."""
+    piece = short_piece(function)
+    if piece is not None:
+        source, _, ty = piece
+        emit(f"data={source}{'.encode()' if isinstance(ty, Text) else ''}")
+        emit(f"if len(data)<={MOST_SHORT}:")
+        with emit:
+            emit(f"sb[{SHORT}:{SHORT}+len(data)]=data")
+            emit.short_piece("data")
+            flat = [part for ty, name in zip(function.parameters, arguments, strict=True) for part in emit.lower(ty, name)]
+            form = emit.structure(_flat_struct("I", function.flat_parameters))
+            emit(f"{form}.pack_into(sb,base+{COUNT},{PIECE},{','.join(flat)})")
+        emit(f"else: rt.want(base,[(1,len(data))],{_tuple_of(arguments)})")
+        return
+    emit("wanted=[]")
+    if function.parameters_in_memory:
+        everything = Record(function.parameters)
+        emit(f"wanted.append(({everything.alignment},{everything.size}))")
+    for ty, name in zip(function.parameters, arguments, strict=True):
+        emit.sizes(ty, name)
+    emit(f"if wanted: rt.want(base,wanted,{_tuple_of(arguments)})")
+    emit(f"else: pack({','.join([*arguments, 'None'])})")
+
+
+def _read_result(emit: Emitter, function: Function, *, has_memory: bool) -> None:
+    result = function.result
+    core = result.flat[0] if result is not None and not function.result_in_memory else "i32"
+    if has_memory:
+        emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
+        emit("if pages!=mem.pages: mem.refresh()")
+    if result is None:
+        emit("r=None")
+    else:
+        emit(f"p,={emit.structure('<' + _FLAT[core][0])}.unpack_from(sb,base+{RESULT})")
+        if function.result_in_memory:
+            emit(f"mem.check(p,{result.size},{result.alignment},'result')")
+            emit(f"r={emit.load(result, 'p', 0)}")
+        else:
+            emit(f"r={emit.lift(result, iter(['p']))}")
+    emit("if handles.borrows: trap('borrow handles still remain at the end of the call')")
+
+
+def _tuple_of(arguments: list[str]) -> str:
+    return f"({''.join(f'{name},' for name in arguments)})"
+
+
+# ---- calls out of the guest
+
+
+def _result_call(emit: Emitter, function: Function, result: Choice, call: str, pointer: str, *, lends: bool) -> None:
     """Call a host function whose type is a result: `ok` goes straight to its place, `err` comes as a WitError."""
     ok, error = (case.payload for case in result.cases)
     value = "None" if error is None else "e.case" if isinstance(error, Choice) and error.kind == "enum" else "(e.case,e.payload)"
     emit(f"try: r={call}")
     emit("except WitError as e:")
     with emit:
+        if lends:
+            emit("end_lends()")
         emit(f"r=('err',{value})")
         _hand_over(emit, function, result, "r", pointer)
         emit("return")
+    if lends:
+        emit("end_lends()")
     if function.result_in_memory and (ok is None or not ok.allocates):
         emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
         emit(f"mem.view[{pointer}]=0")
@@ -543,36 +237,67 @@ def _result_call(emit: Emitter, function: Function, result: Choice, call: str, p
 
 
 def _hand_over(emit: Emitter, function: Function, result: Type | None, value: str, pointer: str) -> None:
-    """Give a result to the guest: at once, or after its memory has been asked for."""
+    """Give a result to the guest: at once, or after its memory has been asked for. Where it goes is checked before the guest runs."""
     if result is None:
         return
-    if _is_bytes(result):
+    if not result.allocates:
+        _finish(emit, function, value, pointer)
+        return
+    emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+    if is_bytes(result):
         if isinstance(result, Text):
             emit(f"{value}={value}.encode()")
-        emit(f"rt.want_one(base,1,len({value}),{pointer},{value})")
-    elif result.allocates:
-        emit("wanted=[]")
-        emit.sizes(result, value)
-        emit(f"if wanted: rt.want(base,wanted,({value},{pointer}))")
-        emit(f"else: finish({value},{pointer},None)")
-    else:
-        _finish(emit, function, value, pointer)
+        emit(f"n=len({value})")
+        emit(f"if n<={MOST_SHORT}:")
+        with emit:
+            emit(f"sb[{SHORT}:{SHORT}+n]={value}")
+            emit(f"{emit.structure('<II')}.pack_into(sb,base+{COUNT},{PIECE},n)")
+        emit(f"else: kept={pointer}; rt.want(base,[(1,n)],{value})")
+        return
+    emit(f"kept={pointer}")
+    emit("wanted=[]")
+    emit.sizes(result, value)
+    emit(f"if wanted: rt.want(base,wanted,{value})")
+    emit(f"else: finish({value},{pointer},None)")
 
 
-def _is_bytes(ty: Type | None) -> bool:
-    """Tell whether a value is one stretch of bytes: a string or a list<u8>."""
-    return isinstance(ty, Text) or (isinstance(ty, Sequence_) and ty.is_bytes)
+def _fill_result(emit: Emitter, function: Function) -> None:
+    """Write the handler that has got guest memory for a result."""
+    if not is_bytes(function.result):
+        emit("def finish(r,ret,place):")
+        with emit:
+            _finish(emit, function, "r", "ret")
+    emit("def fill():")
+    with emit:
+        emit("got=rt.got(base,mem)")
+        emit("if got is not None:")
+        with emit:
+            emit("r,place=got")
+            if is_bytes(function.result):
+                emit("p=place(1,len(r))")
+                emit("mem.view[p:p+len(r)]=r")
+                emit(f"{emit.structure('<II')}.pack_into(mem.view,kept,p,len(r))")
+            else:
+                emit("finish(r,kept,place)")
 
 
 def _finish(emit: Emitter, function: Function, value: str, pointer: str) -> None:
     result = function.result
     assert result is not None
     if function.result_in_memory:
-        emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+        if not result.allocates:
+            emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
         emit.store(result, value, pointer, 0)
     else:
         (flat,) = emit.lower(result, value)
         emit(f"{emit.structure('<' + _FLAT[result.flat[0]][0])}.pack_into(sb,base+{RESULT},{flat})")
+
+
+# ---- the source as a whole
+
+
+def _flat_struct(prefix: str, cores: tuple[str, ...]) -> str:
+    return "<" + prefix + "".join(_FLAT[core] for core in cores)
 
 
 def _check_memory(function: Function, *, has_memory: bool, outward: bool) -> None:
@@ -585,10 +310,18 @@ def _names() -> dict[str, Any]:
     return {"trap": trap, "checked_char": checked_char, "out_of_range": out_of_range, "WitError": WitError}
 
 
-def _bound(emit: Emitter, names: dict[str, Any], resources: list[Resource]) -> Bind:
-    unpacking = f"{','.join(f'r{number}' for number in range(len(resources)))}, = resources" if resources else "pass"
-    source = ["def bind(rt,mem,peer,base,resources):", "    host=go=peer", "    sb=rt.scratch", f"    {unpacking}"]
+def _bound(emit: Emitter, function: Function) -> Bind:
+    resources = "".join(f"r{number}," for number in range(len(function.resources)))
+    source = [
+        "def bind(rt,mem,peer,base,resources):",
+        "    host=go=peer",
+        "    sb,handles,kept=rt.scratch,rt.handles,None",
+        "    rep,lend,end_lends,take=handles.rep,handles.lend,handles.end_lends,handles.take",
+        "    give,give_borrow=handles.give,handles.give_borrow",
+        f"    {resources} = resources" if resources else "    pass",
+    ]
     source += [f"    {line}" for line in [*emit.helpers, *emit.lines]]
+    names = emit.names
     exec(compile("\n".join(source), "<lift and lower>", "exec"), names)  # noqa: S102  # generated from types, never from guest bytes
     bind: Bind = names["bind"]
     return bind

@@ -17,7 +17,8 @@ from torvyn_ref.engine.compilecache import CompileCache
 from torvyn_ref.engine.direct.answers import DECODE, trap_failure
 from torvyn_ref.engine.direct.bound import Bound
 from torvyn_ref.engine.direct.errors import Malformed, Unsupported
-from torvyn_ref.engine.direct.plan import HostFunction, Plan, Planner
+from torvyn_ref.engine.direct.plan import HostFunction, Plan
+from torvyn_ref.engine.direct.planner import Planner
 from torvyn_ref.engine.direct.reader import read
 from torvyn_ref.engine.direct.types import Resource
 from torvyn_ref.engine.guest import CONTEXT_REP

@@ -2,36 +2,48 @@
 
 wasmtime-py converts arguments one by one and derives types at every call; a call without arguments costs a tenth. So parameters and results
 travel in a scratch memory that host and glue share. The glue also drives the guest's realloc and post-return, so that one crossing of the
-border suffices (facts/direct-engine.md 3).
+border suffices (facts/direct-engine.md 3), and it keeps the guest from calling out while they run.
 
-Scratch memory: a header, then one slot per function.
+Scratch memory: a header, an area for one short string or list<u8> on its way in, then one slot per function.
 
     0        u32       which handler the dispatcher shall run
+    4        u32       1 while the guest's realloc or post-return runs: it must not call out
     16       64 x 12   reallocs wanted: alignment, size, and the pointer that came back
-    1024     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
+    1024     16 KiB    the short piece
+    17408    slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
 
-A function has two handlers: 2k takes the parameters (of an import) or the result (of an export with a post-return), 2k+1 the pointers.
+Function k has two handlers: 2k+1 takes the parameters (of an import) or the result (of an export with a post-return), 2k+2 the pointers.
+Handler 0 is for a guest that calls out where it must not.
+
+A number of reallocs of `PIECE` means: one piece of bytes lies in the header's area. The glue asks the guest for memory, copies it there,
+and hands the pointer over: for an import to the result's address (the length then lies in the first parameter's place), for an export as
+parameter (the length is there already). That saves the crossing that a longer piece takes.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-HEADER = 1024
-SLOT = 160
 REALLOCS = 16
 MOST_REALLOCS = 64
 """Reallocs per round; the glue goes round until no more are wanted."""
+SHORT = 1024
+MOST_SHORT = 16 * 1024
+"""Bytes of the longest piece that goes through scratch memory."""
+SLOTS = SHORT + MOST_SHORT
+SLOT = 160
+COUNT = 4
 PARAMETERS = 8
 RESULT = 144
+PIECE = 0xFFFFFFFF
 
-_LOAD = {"i32": "i32.load", "i64": "i64.load", "f32": "f32.load", "f64": "f64.load"}
-_STORE = {"i32": "i32.store", "i64": "i64.store", "f32": "f32.store", "f64": "f64.store"}
+_SEALED = 4
+_ZERO = "(i32.const 0)"
 
 
 def slot(number: int) -> int:
     """Return where a function's slot begins."""
-    return HEADER + SLOT * number
+    return SLOTS + SLOT * number
 
 
 def scratch_pages(functions: int) -> int:
@@ -48,6 +60,7 @@ class GlueFunction(NamedTuple):
         parameters, result: core types.
         memory, realloc: positions among the module's memories and reallocs; None when not used.
         allocates: the guest's realloc is needed to bring values in.
+        piece: the parameter that takes the pointer of a short piece; -1 when the function takes none.
         has_post_return: an export with a post-return; its result is read before that runs.
     """
 
@@ -58,6 +71,7 @@ class GlueFunction(NamedTuple):
     memory: int | None
     realloc: int | None
     allocates: bool
+    piece: int = -1
     has_post_return: bool = False
 
 
@@ -83,64 +97,94 @@ def _import(function: GlueFunction) -> list[str]:
     base = slot(function.number)
     parameters = " ".join(f"(param {core})" for core in function.parameters)
     result = f"(result {function.result})" if function.result else ""
-    lines = [f'(func (export "{function.number}") {parameters} {result} (local $n i32) (local $q i32)', *_pages(function)]
+    lines = [
+        f'(func (export "{function.number}") {parameters} {result} (local $n i32) (local $q i32)',
+        f"(if (i32.load $s offset={_SEALED} {_ZERO}) (then {_dispatch(0)}))",
+        *_pages(function),
+    ]
     lines += [
-        f"({_STORE[core]} $s offset={base + PARAMETERS + 8 * position} (i32.const 0) (local.get {position}))"
+        f"({core}.store $s offset={base + PARAMETERS + 8 * position} {_ZERO} (local.get {position}))"
         for position, core in enumerate(function.parameters)
     ]
-    lines += _dispatch(2 * function.number)
+    lines.append(_dispatch(2 * function.number + 1))
+    if function.piece >= 0:
+        to = f"(local.get {function.piece})"
+        store = f"(i32.store $m{function.memory} {to} (local.get $q)) (i32.store $m{function.memory} offset=4 {to} (local.get $n))"
+        lines += _piece(function, base + PARAMETERS, store)
     if function.allocates:
         lines += _reallocs(function)
     if function.result:
-        lines.append(f"({_LOAD[function.result]} $s offset={base + RESULT} (i32.const 0))")
+        lines.append(f"({function.result}.load $s offset={base + RESULT} {_ZERO})")
     return [*lines, ")"]
 
 
 def _export(function: GlueFunction) -> list[str]:
     base = slot(function.number)
     lines = [f'(func (export "{function.number}") (local $n i32) (local $q i32)']
+    if function.piece >= 0:
+        at = base + PARAMETERS + 8 * function.piece
+        lines += _piece(function, at + 8, f"(i32.store $s offset={at} {_ZERO} (local.get $q))")
     if function.allocates:
         lines += _reallocs(function)
     arguments = " ".join(
-        f"({_LOAD[core]} $s offset={base + PARAMETERS + 8 * position} (i32.const 0))" for position, core in enumerate(function.parameters)
+        f"({core}.load $s offset={base + PARAMETERS + 8 * position} {_ZERO})" for position, core in enumerate(function.parameters)
     )
     call = f"(call $f{function.number} {arguments})"
-    lines.append(f"({_STORE[function.result]} $s offset={base + RESULT} (i32.const 0) {call})" if function.result else call)
+    lines.append(f"({function.result}.store $s offset={base + RESULT} {_ZERO} {call})" if function.result else call)
     lines += _pages(function)
     if function.has_post_return:
-        lines += _dispatch(2 * function.number)
-        argument = f"({_LOAD[function.result]} $s offset={base + RESULT} (i32.const 0))" if function.result else ""
-        lines.append(f"(call $p{function.number} {argument})")
+        lines.append(_dispatch(2 * function.number + 1))
+        argument = f"({function.result}.load $s offset={base + RESULT} {_ZERO})" if function.result else ""
+        lines += _sealed(f"(call $p{function.number} {argument})")
     return [*lines, ")"]
 
 
 def _pages(function: GlueFunction) -> list[str]:
     if function.memory is None:
         return []
-    return [f"(i32.store $s offset={slot(function.number)} (i32.const 0) (memory.size $m{function.memory}))"]
+    return [f"(i32.store $s offset={slot(function.number)} {_ZERO} (memory.size $m{function.memory}))"]
 
 
-def _dispatch(handler: int) -> list[str]:
-    return [f"(i32.store $s (i32.const 0) (i32.const {handler}))", "(call $dispatch)"]
+def _dispatch(handler: int) -> str:
+    return f"(i32.store $s {_ZERO} (i32.const {handler})) (call $dispatch)"
+
+
+def _sealed(*lines: str) -> list[str]:
+    """Run guest code that must not call out."""
+    flag = f"(i32.store $s offset={_SEALED} {_ZERO}"
+    return [f"{flag} (i32.const 1))", *lines, f"{flag} {_ZERO})"]
+
+
+def _piece(function: GlueFunction, length_at: int, hand_over: str) -> list[str]:
+    """Bring a short piece in: its length is at `length_at`, `hand_over` passes pointer $q and length $n on."""
+    count = f"offset={slot(function.number) + COUNT}"
+    return [
+        f"(if (i32.eq (i32.load $s {count} {_ZERO}) (i32.const {PIECE})) (then",
+        f"(i32.store $s {count} {_ZERO} {_ZERO})",
+        f"(local.set $n (i32.load $s offset={length_at} {_ZERO}))",
+        *_sealed(f"(local.set $q (call $r{function.realloc} {_ZERO} {_ZERO} (i32.const 1) (local.get $n)))"),
+        f"(memory.copy $m{function.memory} $s (local.get $q) (i32.const {SHORT}) (local.get $n))",
+        hand_over,
+        "))",
+    ]
 
 
 def _reallocs(function: GlueFunction) -> list[str]:
     """Call realloc for every wanted piece, report the pointers, and go round while more are wanted."""
-    count = slot(function.number) + 4
-    piece = f"offset={REALLOCS}"
-    size = f"offset={REALLOCS + 4}"
-    pointer = f"offset={REALLOCS + 8}"
-    zero = "(i32.const 0)"
-    call = f"(call $r{function.realloc} {zero} {zero} (i32.load $s {piece} (local.get $q)) (i32.load $s {size} (local.get $q)))"
+    count = f"offset={slot(function.number) + COUNT}"
+    alignment, size, pointer = (f"offset={REALLOCS + 4 * part}" for part in range(3))
+    call = f"(call $r{function.realloc} {_ZERO} {_ZERO} (i32.load $s {alignment} (local.get $q)) (i32.load $s {size} (local.get $q)))"
     return [
         "(block $done (loop $again",
-        f"(br_if $done (i32.eqz (local.tee $n (i32.load $s offset={count} {zero}))))",
-        f"(local.set $q {zero})",
-        "(loop $each",
-        f"(i32.store $s {pointer} (local.get $q) {call})",
-        "(local.set $q (i32.add (local.get $q) (i32.const 12)))",
-        "(br_if $each (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
+        f"(br_if $done (i32.eqz (local.tee $n (i32.load $s {count} {_ZERO}))))",
+        f"(local.set $q {_ZERO})",
+        *_sealed(
+            "(loop $each",
+            f"(i32.store $s {pointer} (local.get $q) {call})",
+            "(local.set $q (i32.add (local.get $q) (i32.const 12)))",
+            "(br_if $each (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))",
+        ),
         *_pages(function),
-        *_dispatch(2 * function.number + 1),
+        _dispatch(2 * function.number + 2),
         "(br $again)))",
     ]

@@ -13,18 +13,6 @@ from torvyn_ref.engine.direct.types import Resource
 Destructor = Callable[[int], object]
 
 
-class Entry:
-    """One handle: what it names, and for own handles how many borrows of it are lent out in running calls."""
-
-    __slots__ = ("lent", "owned", "rep", "resource")
-
-    def __init__(self, resource: Resource, rep: int, *, owned: bool) -> None:
-        self.resource = resource
-        self.rep = rep
-        self.owned = owned
-        self.lent = 0
-
-
 class HandleTable:
     """Handles of one instance.
 
@@ -32,41 +20,39 @@ class HandleTable:
         borrows: borrow handles of the running call that the guest has not dropped yet; they must be 0 when it returns.
     """
 
-    __slots__ = ("_destructors", "_entries", "_free", "borrows")
+    __slots__ = ("_destructors", "_entries", "_free", "_lent", "borrows")
 
     def __init__(self, destructors: dict[Resource, Destructor]) -> None:
-        self._entries: list[Entry | None] = [None]
+        self._entries: list[tuple[Resource, int, bool] | None] = [None]  # resource, rep, owned
         self._free: list[int] = []
+        self._lent: set[int] = set()  # of the running call to the host: there is one at a time, for nothing comes back in
         self._destructors = destructors
         self.borrows = 0
 
-    def get(self, index: int, resource: Resource) -> Entry:
-        """Return a live handle of the right type.
+    def rep(self, index: int, resource: Resource) -> int:
+        """Lift a borrow, or resource.rep: return the rep; the guest keeps its handle.
 
         Raises:
             AbiTrap: unknown handle, wrong type.
         """
-        entry = self._entries[index] if 0 < index < len(self._entries) else None
-        if entry is None:
-            raise AbiTrap(f"unknown handle index {index}")
-        if entry.resource is not resource:
-            raise AbiTrap(f"handle index {index} used with the wrong type, expected {resource.name} but found {entry.resource.name}")
-        return entry
+        entry = self._entries[index] if index < len(self._entries) else None
+        if entry is None or entry[0] is not resource:
+            raise _refusal(entry, index, resource)
+        return entry[1]
 
-    def rep(self, index: int, resource: Resource) -> int:
-        """Lift a borrow, or resource.rep: return the rep; the guest keeps its handle."""
-        return self.get(index, resource).rep
+    def lend(self, index: int, resource: Resource) -> int:
+        """Lift a borrow for a call that also takes ownership of handles, and must not of this one; it counts until `end_lends`.
 
-    def lend(self, index: int, resource: Resource) -> tuple[int, Entry]:
-        """Lift a borrow for a call that may also take ownership of the same handle; end it with `end_lend`."""
-        entry = self.get(index, resource)
-        entry.lent += 1
-        return entry.rep, entry
+        Raises:
+            AbiTrap: as `rep`.
+        """
+        rep = self.rep(index, resource)
+        self._lent.add(index)
+        return rep
 
-    @staticmethod
-    def end_lend(entry: Entry) -> None:
-        """End one lend."""
-        entry.lent -= 1
+    def end_lends(self) -> None:
+        """End the lends of the running call to the host."""
+        self._lent.clear()
 
     def take(self, index: int, resource: Resource) -> int:
         """Lift an own handle: it leaves the table.
@@ -74,50 +60,59 @@ class HandleTable:
         Raises:
             AbiTrap: unknown, of another type, a borrow, or lent.
         """
-        entry = self.get(index, resource)
-        if not entry.owned:
+        entry = self._entries[index] if index < len(self._entries) else None
+        if entry is None or entry[0] is not resource:
+            raise _refusal(entry, index, resource)
+        if not entry[2]:
             raise AbiTrap("cannot lift own resource from a borrow")
-        if entry.lent:
+        if index in self._lent:
             raise AbiTrap("cannot remove owned resource while borrowed")
-        self._vacate(index)
-        return entry.rep
+        self._entries[index] = None
+        self._free.append(index)
+        return entry[1]
 
     def give(self, rep: int, resource: Resource) -> int:
         """Lower an own handle, or resource.new: return its index."""
-        return self._insert(Entry(resource, rep, owned=True))
+        if self._free:
+            index = self._free.pop()
+            self._entries[index] = (resource, rep, True)
+            return index
+        self._entries.append((resource, rep, True))
+        return len(self._entries) - 1
 
     def give_borrow(self, rep: int, resource: Resource) -> int:
         """Lower a borrow for the running call: return its index."""
         self.borrows += 1
-        return self._insert(Entry(resource, rep, owned=False))
+        if self._free:
+            index = self._free.pop()
+            self._entries[index] = (resource, rep, False)
+            return index
+        self._entries.append((resource, rep, False))
+        return len(self._entries) - 1
 
     def drop(self, index: int, resource: Resource) -> None:
         """resource.drop: a borrow ends, an owned resource is destroyed.
 
         Raises:
-            AbiTrap: unknown, of another type, or lent.
+            AbiTrap: unknown, or of another type.
         """
-        entry = self.get(index, resource)
-        if entry.lent:
-            raise AbiTrap("cannot remove owned resource while borrowed")
-        self._vacate(index)
-        if not entry.owned:
+        entry = self._entries[index] if index < len(self._entries) else None
+        if entry is None or entry[0] is not resource:
+            raise _refusal(entry, index, resource)
+        self._entries[index] = None
+        self._free.append(index)
+        if not entry[2]:
             self.borrows -= 1
-        elif (destroy := self._destructors.get(resource)) is not None:
-            destroy(entry.rep)
+            return
+        destroy = self._destructors.get(resource)
+        if destroy is not None:
+            destroy(entry[1])
 
     def __len__(self) -> int:
         return len(self._entries) - 1 - len(self._free)
 
-    def _insert(self, entry: Entry) -> int:
-        if self._free:
-            index = self._free.pop()
-            self._entries[index] = entry
-        else:
-            index = len(self._entries)
-            self._entries.append(entry)
-        return index
 
-    def _vacate(self, index: int) -> None:
-        self._entries[index] = None
-        self._free.append(index)
+def _refusal(entry: tuple[Resource, int, bool] | None, index: int, resource: Resource) -> AbiTrap:
+    if entry is None:
+        return AbiTrap(f"unknown handle index {index}")
+    return AbiTrap(f"handle index {index} used with the wrong type, expected {resource.name} but found {entry[0].name}")

@@ -7,8 +7,28 @@ a component is *valid* is not judged here: wasmtime does that before (ADR-022).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from torvyn_ref.engine.direct.definitions import (
+    AliasExport,
+    AliasOuter,
+    Bundle,
+    Component,
+    CoreBundle,
+    CoreInstantiate,
+    CoreModule,
+    CoreType,
+    Definition,
+    Export,
+    Import,
+    Instantiate,
+    Lift,
+    Lower,
+    Options,
+    RawType,
+    ResourceFunction,
+    TypeDefinition,
+)
 from torvyn_ref.engine.direct.errors import Malformed, Unsupported
 
 T = TypeVar("T")
@@ -16,9 +36,6 @@ T = TypeVar("T")
 PREAMBLE = b"\0asm\x0d\0\x01\0"
 MOST_NESTING = 32
 """Components in components, and types in types."""
-
-RawType = tuple[Any, ...]
-"""A type as the binary has it: its constructor's name, then its parts; a part that is an int is a type index, a str a primitive."""
 
 PRIMITIVES = {
     0x7F: "bool",
@@ -54,6 +71,8 @@ CORE_SORTS = {
     0x11: "core module",
     0x12: "core instance",
 }
+CORE_VALUE_TYPES = frozenset({0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x70, 0x6F})
+"""Numbers, vectors, and the two references of WebAssembly 2: one byte each."""
 SORTS = {0x01: "func", 0x03: "type", 0x04: "component", 0x05: "instance"}
 SECTIONS = (
     "custom",
@@ -69,136 +88,6 @@ SECTIONS = (
     "import",
     "export",
     "value",
-)
-
-
-class CoreModule(NamedTuple):
-    """An embedded core module."""
-
-    code: bytes
-
-
-class CoreInstantiate(NamedTuple):
-    """A core module instantiated with core instances, by the module name that it imports."""
-
-    module: int
-    arguments: tuple[tuple[str, int], ...]
-
-
-class CoreBundle(NamedTuple):
-    """A core instance made of items: (name, sort, index)."""
-
-    exports: tuple[tuple[str, str, int], ...]
-
-
-class CoreType(NamedTuple):
-    """A core type; only its place in the index space matters."""
-
-
-class Component(NamedTuple):
-    """A component inside the component."""
-
-    definitions: tuple[Definition, ...]
-
-
-class Instantiate(NamedTuple):
-    """A component instantiated with items: (name, sort, index)."""
-
-    component: int
-    arguments: tuple[tuple[str, str, int], ...]
-
-
-class Bundle(NamedTuple):
-    """An instance made of items: (name, sort, index)."""
-
-    exports: tuple[tuple[str, str, int], ...]
-
-
-class AliasExport(NamedTuple):
-    """An export of an instance (a core instance, if `core`), by name."""
-
-    sort: str
-    instance: int
-    name: str
-    core: bool
-
-
-class AliasOuter(NamedTuple):
-    """An item of the component `levels` out."""
-
-    sort: str
-    levels: int
-    number: int
-
-
-class TypeDefinition(NamedTuple):
-    """A component type."""
-
-    type: RawType
-
-
-class Options(NamedTuple):
-    """The options of a lift or lower: indices of a core memory and of core functions."""
-
-    memory: int | None = None
-    realloc: int | None = None
-    post_return: int | None = None
-
-
-class Lift(NamedTuple):
-    """A core function as a component function of type `type`."""
-
-    function: int
-    options: Options
-    type: int
-
-
-class Lower(NamedTuple):
-    """A component function as a core function."""
-
-    function: int
-    options: Options
-
-
-class ResourceFunction(NamedTuple):
-    """resource.new, resource.drop or resource.rep as a core function."""
-
-    operation: str
-    type: int
-
-
-class Import(NamedTuple):
-    """An import: its sort, and a type index or, for types, a bound ("eq", index) or ("sub",)."""
-
-    name: str
-    sort: str
-    bound: Any
-
-
-class Export(NamedTuple):
-    """An export of an item."""
-
-    name: str
-    sort: str
-    number: int
-
-
-Definition = (
-    CoreModule
-    | CoreInstantiate
-    | CoreBundle
-    | CoreType
-    | Component
-    | Instantiate
-    | Bundle
-    | AliasExport
-    | AliasOuter
-    | TypeDefinition
-    | Lift
-    | Lower
-    | ResourceFunction
-    | Import
-    | Export
 )
 
 
@@ -291,9 +180,14 @@ class _Reader:
         form = self._byte()
         if form != 0x60:
             raise Unsupported(f"core type 0x{form:02x}")
-        self._vector(self._byte)
-        self._vector(self._byte)
+        self._vector(self._core_value_type)
+        self._vector(self._core_value_type)
         return CoreType()
+
+    def _core_value_type(self) -> None:
+        byte = self._byte()
+        if byte not in CORE_VALUE_TYPES:
+            raise Unsupported(f"a core type with 0x{byte:02x} in it (garbage-collected references)")
 
     def _instance(self) -> Definition:
         form = self._byte()

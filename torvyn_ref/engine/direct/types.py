@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,11 @@ from torvyn_ref.engine.direct.errors import Unsupported
 
 MOST_FLAT_PARAMETERS = 16
 MOST_FLAT_RESULTS = 1
+
+MOST_EXTENT = 1 << 15
+"""Of one type: types form a graph, whose expansion, and the code for it, may be exponentially larger than the binary."""
+MOST_DEPTH = 16
+"""Types in a type; Python nests neither loops nor parentheses without end."""
 
 SCALARS = {
     # name: size, core type, struct code
@@ -64,6 +69,9 @@ class Type:
         flat: its core types when passed flat.
         is_fixed: it has the same fields whatever its value (no case to choose).
         allocates: lowering it takes guest memory (strings and lists inside).
+        parts: the types directly inside.
+        extent: how long its text is, about, in characters.
+        depth: types inside each other.
     """
 
     size: int
@@ -71,6 +79,23 @@ class Type:
     flat: tuple[str, ...]
     is_fixed = True
     allocates = False
+    parts: tuple[Type, ...] = ()
+    extent = 8
+    depth = 1
+
+    def _bound(self, parts: Sequence[Type], names: Sequence[str] = ()) -> None:
+        """Note what is inside.
+
+        Raises:
+            Unsupported: too much of it.
+        """
+        self.parts = tuple(parts)
+        self.extent = 8 + sum(part.extent for part in parts) + sum(8 + len(name) for name in names)
+        self.depth = 1 + max((part.depth for part in parts), default=0)
+        if self.extent > MOST_EXTENT:
+            raise Unsupported(f"a type whose text is longer than {MOST_EXTENT} characters")
+        if self.depth > MOST_DEPTH:
+            raise Unsupported(f"more than {MOST_DEPTH} types inside each other")
 
 
 class Scalar(Type):
@@ -101,6 +126,7 @@ class Sequence_(Type):  # noqa: N801  # `list` and `Sequence` are taken
     size, alignment, flat, allocates = 8, 4, ("i32", "i32"), True
 
     def __init__(self, element: Type) -> None:
+        self._bound([element])
         self.element = element
         self.is_bytes = isinstance(element, Scalar) and element.name == "u8"
 
@@ -125,8 +151,9 @@ class Flags(Type):
     """flags of up to 32 names."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        if len(names) > 32:
-            raise Unsupported(f"flags with {len(names)} names; 32 are implemented")
+        if not 0 < len(names) <= 32:
+            raise Unsupported(f"flags with {len(names)} names; 1 to 32 are implemented")
+        self._bound((), names)
         self.names = tuple(names)
         self.size = self.alignment = 1 if len(names) <= 8 else 2 if len(names) <= 16 else 4
         self.flat = ("i32",)
@@ -140,6 +167,9 @@ class Record(Type):
     """A record, or a tuple (without names)."""
 
     def __init__(self, fields: Sequence[Type], names: Sequence[str] | None = None) -> None:
+        if not fields:
+            raise Unsupported("a record or tuple without fields")
+        self._bound(fields, names or ())
         self.fields = tuple(fields)
         self.names = None if names is None else tuple(names)
         offset, self.alignment = 0, 1
@@ -177,15 +207,14 @@ class Choice(Type):
         self.kind = kind
         self.cases = tuple(cases)
         payloads = [case.payload for case in cases if case.payload is not None]
+        if not 0 < len(cases) <= 256:
+            raise Unsupported(f"a choice of {len(cases)} cases; 1 to 256 are implemented")
+        self._bound(payloads, [case.name for case in cases])
         if kind == "option" and isinstance(payloads[0], Choice) and payloads[0].kind == "option":
             raise Unsupported("an option of an option")
-        if len(cases) > 256:
-            raise Unsupported(f"a choice of {len(cases)} cases; 256 are implemented")
         self.alignment = max([1, *(payload.alignment for payload in payloads)])
         self.payload_offset = self.alignment
         self.size = align_to(self.payload_offset + max([0, *(payload.size for payload in payloads)]), self.alignment)
-        if not payloads:
-            self.size = 1
         joined: list[str] = []
         for payload in payloads:
             self.allocates = self.allocates or payload.allocates
@@ -212,12 +241,35 @@ class Choice(Type):
         return f"variant{{{', '.join(shown)}}}"
 
 
+def _resources_in(types: Sequence[Type | None]) -> Iterator[Resource]:
+    for ty in types:
+        if isinstance(ty, Handle):
+            yield ty.resource
+        elif ty is not None:
+            yield from _resources_in(ty.parts)
+
+
 class Function(NamedTuple):
     """A function's type."""
 
     names: tuple[str, ...]
     parameters: tuple[Type, ...]
     result: Type | None
+
+    @property
+    def extent(self) -> int:
+        """Return how long its text is, about, in characters."""
+        return sum(part.extent for part in (*self.parameters, self.result) if part is not None) + sum(map(len, self.names))
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Return the resources in it, each once, in the order of its text."""
+        return tuple(dict.fromkeys(self.occurrences))
+
+    @property
+    def occurrences(self) -> tuple[Resource, ...]:
+        """Return the resource of every handle in it, in the order of its text."""
+        return tuple(_resources_in((*self.parameters, self.result)))
 
     def __str__(self) -> str:
         parameters = ", ".join(f"{name}: {ty}" for name, ty in zip(self.names, self.parameters, strict=True))
