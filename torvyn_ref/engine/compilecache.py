@@ -14,6 +14,7 @@ Nothing here is fatal: whatever is wrong with the cache, components are compiled
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import os
@@ -40,7 +41,9 @@ _STALE_S: Final = 3600
 _LOOK_AGAIN: Final = 64
 """After so many entries of its own a process looks what others have written."""
 _MAGIC: Final = b"torvyn compiled 1\n"
+_KEY_ID: Final = 8
 _MAC: Final = 32
+_HEADER: Final = len(_MAGIC) + _KEY_ID + _MAC
 _KEY: Final = 32
 _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -84,7 +87,6 @@ class CompileCache:
         self._secret: bytes | None = None
         self._held: int | None = None
         self._until_look = _LOOK_AGAIN
-        self._reads = True
         self._writes = True
         self._warned = False
 
@@ -94,7 +96,7 @@ class CompileCache:
         Args:
             name: letters and digits, from `store`.
         """
-        found = self._guarded(lambda: self._load(name + SUFFIX)) if self._reads else None
+        found = self._guarded(lambda: self._load(name + SUFFIX))
         if found is None:
             self.misses += 1
         else:
@@ -103,7 +105,7 @@ class CompileCache:
 
     def store(self, name: str, artifact: bytes | bytearray) -> None:
         """Keep an artifact, unless it is larger than all there is room for."""
-        if self._writes and len(_MAGIC) + _MAC + len(artifact) <= self._max_bytes:
+        if self._writes and _HEADER + len(artifact) <= self._max_bytes:
             self._guarded(lambda: self._store(name + SUFFIX, artifact))
 
     def reject(self, name: str, why: str) -> None:
@@ -118,12 +120,11 @@ class CompileCache:
         except FileNotFoundError:  # the directory is not there: not yet, or no more
             return None
         except _Trouble as trouble:
-            self._reads = self._writes = False
-            self._warn(f"compiled code is not cached: {trouble}")
+            reason = str(trouble)
         except (OSError, ValueError) as error:  # ValueError: a NUL in a path
-            self._writes = False
-            reason = getattr(error, "strerror", None) or str(error)
-            self._warn(f"compiled code is not cached: {self.directory} or {self._key_file}: {reason}")
+            reason = f"{self.directory} or {self._key_file}: {getattr(error, 'strerror', None) or error}"
+        self._writes = False
+        self._warn(f"compiled code is not cached: {reason}")
         return None
 
     def _warn(self, message: str) -> None:
@@ -134,6 +135,7 @@ class CompileCache:
 
     def _load(self, file: str) -> bytes | None:
         with self._opened() as directory:
+            key = self._key()
             try:
                 descriptor = os.open(file, _OPEN, dir_fd=directory)
             except FileNotFoundError:
@@ -141,17 +143,21 @@ class CompileCache:
             except OSError as error:
                 self._discard(directory, file, f"cannot be opened: {error.strerror}")
                 return None
-            with os.fdopen(descriptor, "rb") as stream:
-                try:
-                    _check_own(os.fstat(descriptor), stat.S_ISREG, _WRITABLE_BY_OTHERS)
+            try:
+                _check_own(os.fstat(descriptor), stat.S_ISREG, _WRITABLE_BY_OTHERS)
+                with os.fdopen(descriptor, "rb", closefd=False) as stream:
                     content = stream.read(self._max_bytes + 1)
-                    artifact = self._verified(file, content)
-                except (_Trouble, OSError) as trouble:
-                    self._discard(directory, file, str(trouble))
-                    return None
-                with suppress(OSError):  # a file system without writing keeps no order of use
-                    os.utime(descriptor)
+                artifact = self._verified(key, file, content)
+            except (_Trouble, OSError) as trouble:
+                self._discard(directory, file, str(trouble))
+                return None
+            else:
+                if artifact is not None:
+                    with suppress(OSError):  # a file system without writing keeps no order of use
+                        os.utime(descriptor)
                 return artifact
+            finally:
+                os.close(descriptor)
 
     def _store(self, file: str, artifact: bytes | bytearray) -> None:
         key = self._key()
@@ -159,7 +165,7 @@ class CompileCache:
             temporary = _PARTIAL + secrets.token_hex(8)
             try:
                 with os.fdopen(os.open(temporary, _CREATE, 0o600, dir_fd=directory), "wb") as stream:
-                    stream.write(_MAGIC + _mac(key, file, artifact))
+                    stream.write(_MAGIC + _key_id(key) + _mac(key, file, artifact))
                     stream.write(artifact)
                 os.rename(temporary, file, src_dir_fd=directory, dst_dir_fd=directory)
             except BaseException:
@@ -168,7 +174,7 @@ class CompileCache:
                 raise
             self._until_look -= 1
             if self._held is not None:
-                self._held += len(artifact)
+                self._held += _HEADER + len(artifact)
             if self._held is None or self._held > self._max_bytes or not self._until_look:
                 self._until_look = _LOOK_AGAIN
                 self._held = self._evict(directory, keep=file)
@@ -182,14 +188,17 @@ class CompileCache:
             os.unlink(file, dir_fd=directory)
         self._warn(f"compiled code in {self.directory / file} {why}; it was not used")
 
-    def _verified(self, file: str, content: bytes) -> bytes:
-        start = len(_MAGIC) + _MAC
+    def _verified(self, key: bytes, file: str, content: bytes) -> bytes | None:
+        """Return the artifact of an authentic entry, None for one that says it was signed with another key: `store` will replace it."""
         if len(content) > self._max_bytes:
             raise _Trouble("is larger than the whole cache may be")
-        artifact = content[start:]
-        if content[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(content[len(_MAGIC) : start], _mac(self._key(), file, artifact)):
-            raise _Trouble("was not written by this user's processes, or is damaged")
-        return artifact
+        head, mac, artifact = content[: _HEADER - _MAC], content[_HEADER - _MAC : _HEADER], content[_HEADER:]
+        if head == _MAGIC + _key_id(key) and hmac.compare_digest(mac, _mac(key, file, artifact)):
+            return artifact
+        if len(head) == _HEADER - _MAC and head.startswith(_MAGIC) and not head.endswith(_key_id(key)):
+            LOG.debug("compiled code in %s was signed with another key", self.directory / file)
+            return None
+        raise _Trouble("is damaged, or was not written by this user's processes")
 
     def _evict(self, directory: int, keep: str) -> int:
         """Remove what was not used for longest until there is room again, a quarter of it to spare; return what is left, in bytes."""
@@ -223,10 +232,11 @@ class CompileCache:
         except FileNotFoundError:
             if not create:
                 raise
-            _make_private(self.directory)
-            descriptor = os.open(self.directory, _OPEN_DIRECTORY)
-        except NotADirectoryError:  # what O_DIRECTORY says of a symbolic link, too
-            raise _Trouble(f"{self.directory} is no directory, or a symbolic link to one") from None
+            descriptor = self._made()
+        except OSError as error:
+            if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+                raise _Trouble(f"{self.directory} is no directory, or a symbolic link to one") from None
+            raise
         try:
             try:
                 _check_own(os.fstat(descriptor), stat.S_ISDIR, _WRITABLE_BY_OTHERS)
@@ -235,6 +245,13 @@ class CompileCache:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _made(self) -> int:
+        try:
+            _make_private(self.directory)
+            return os.open(self.directory, _OPEN_DIRECTORY)
+        except OSError as error:
+            raise _Trouble(f"{self.directory} cannot be made: {error.strerror}") from None
 
     def _key(self) -> bytes:
         if self._secret is None:
@@ -252,12 +269,13 @@ class CompileCache:
             raise
         except OSError as error:
             raise _Trouble(f"{self._key_file} cannot be opened: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as stream:
-            try:
-                _check_own(os.fstat(descriptor), stat.S_ISREG, _OPEN_TO_OTHERS)
-            except _Trouble as trouble:
-                raise _Trouble(f"{self._key_file} {trouble}") from None
-            key = stream.read(_KEY + 1)
+        try:
+            _check_own(os.fstat(descriptor), stat.S_ISREG, _OPEN_TO_OTHERS)
+            key = os.read(descriptor, _KEY + 1)
+        except _Trouble as trouble:
+            raise _Trouble(f"{self._key_file} {trouble}") from None
+        finally:
+            os.close(descriptor)
         if len(key) != _KEY:
             raise _Trouble(f"{self._key_file} is damaged; delete it, and a new one is made")
         return key
@@ -274,6 +292,11 @@ class CompileCache:
                 os.link(temporary, self._key_file)
         finally:
             temporary.unlink()
+
+
+def _key_id(key: bytes) -> bytes:
+    """Tell keys apart, without telling them."""
+    return hmac.digest(key, b"key", "sha256")[:_KEY_ID]
 
 
 def _mac(key: bytes, file: str, artifact: bytes | bytearray) -> bytes:
