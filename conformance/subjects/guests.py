@@ -59,6 +59,11 @@ STATUSES = ("done", "number", "bytes", "capacity-exceeded", "out-of-bounds", "al
 ENDINGS = frozenset({"emit", "drop-element", "fail"})
 """The operations that end the call themselves: such a program gives no log."""
 
+SLOTLESS = frozenset({"trap", "allocate", "forge", "content-type", "spin", "grow", "drop-element", "fail"})
+"""The operations that work on no slot."""
+MAKING = frozenset({"allocate", "clone", "freeze", "copy-slot", "forge"})
+"""The operations whose result goes into a slot."""
+
 ERROR_KINDS = ("invalid-input", "unavailable", "internal", "deadline-exceeded", "fatal")
 
 PAYLOAD, CONTEXT = 128, 129
@@ -106,7 +111,9 @@ class Op:
     def show(self) -> dict[str, object]:
         """Return the operation for evidence, without what it does not use."""
         shown: dict[str, object] = {"op": self.do}
-        shown |= {name: value for name in ("slot", "into", "a", "b", "force") if (value := getattr(self, name))}
+        shown |= {} if self.do in SLOTLESS else {"slot": self.slot}
+        shown |= {"into": self.into} if self.do in MAKING else {}
+        shown |= {name: value for name in ("a", "b", "force") if (value := getattr(self, name))}
         return shown | ({"data": shown_bytes(self.data)} if self.data else {})
 
 
