@@ -20,8 +20,6 @@ from torvyn_ref.engine.direct.plan import CoreValue, Crossing, Glued, HostFuncti
 from torvyn_ref.engine.direct.runtime import Runtime
 from torvyn_ref.engine.direct.types import Resource
 
-_NOTHING = wasmtime.FuncType([], [])
-
 MOST_DESTRUCTORS = 32
 """Destructors of a guest's own resources that run inside each other: each takes some of Python's stack."""
 
@@ -79,7 +77,8 @@ class Bound:
         view = memoryview(self._scratch.get_buffer_ptr(store)).cast("B")
         self._handlers = _Handlers([_sealed, *[None] * (2 * plan.crossings)])
         self.runtime = Runtime(store, view, HandleTable(self._destructors(plan, destructors)))
-        self._dispatcher = wasmtime.Func(store, _NOTHING, _dispatcher(self._handlers, view.cast("I")))
+        # A type of its own: one that another engine has seen makes wasmtime abort the process.
+        self._dispatcher = wasmtime.Func(store, wasmtime.FuncType([], []), _dispatcher(self._handlers, view.cast("I")))
         for step in plan.steps:
             if isinstance(step, InstantiateModule):
                 imports = [self._value(value) for value in step.imports]
