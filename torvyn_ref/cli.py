@@ -318,6 +318,7 @@ def _stage_data(stage: StageInfo) -> dict[str, Any]:
         "component": stage.component,
         "digest": stage.digest,
         "engine": stage.engine,
+        "fallback_reason": stage.fallback_reason,
         "capabilities": list(stage.capabilities),
     }
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock, SystemClock
 from torvyn_ref.config import Flow, NodeSettings, Project
+from torvyn_ref.engine.choice import make_engine
+from torvyn_ref.engine.compilecache import CompileCache
 from torvyn_ref.engine.protocol import Engine, Instance, Limits, OutputSink, Sandbox
 from torvyn_ref.engine.scripted import ScriptedInstance
-from torvyn_ref.engine.stock import StockEngine
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer, Observers
 from torvyn_ref.flow import (
@@ -118,16 +119,14 @@ class Host:
             TorvynError: engine/engine-unavailable, for an engine that this version does not have.
         """
         if self._engine is None:
-            choice = self.project.runtime.engine
-            if choice not in {"auto", "stock"}:
-                raise TorvynError(
-                    "engine",
-                    "engine-unavailable",
-                    f"this version has no engine {str(choice)!r} for WebAssembly components",
-                    where=f"{self.project.files[-1]}: runtime.engine",
-                    hint='use "auto" or "stock"',
-                )
-            self._engine = StockEngine()
+            runtime = self.project.runtime
+            directory = runtime.compilation_cache_dir
+            cache = CompileCache(self.project.root / directory) if directory else None
+            try:
+                self._engine = make_engine(runtime.engine, cache=cache)
+            except TorvynError as error:
+                error.where = f"{self.project.files[-1]}: runtime.engine"
+                raise
         return self._engine
 
     def check(self, name: str | None = None) -> tuple[StageInfo, ...]:

@@ -54,7 +54,12 @@ _LINKING_KINDS = frozenset({"unresolved-import", "ambiguous-provider", "capabili
 
 @dataclass(frozen=True, slots=True)
 class StageInfo:
-    """What a stage runs: for people and for the run's summary."""
+    """What a stage runs: for people and for the run's summary.
+
+    Attributes:
+        engine: what runs it, which under `engine = "auto"` differs from component to component.
+        fallback_reason: why that is not the engine's first choice, or None when it is.
+    """
 
     name: str
     role: Role
@@ -62,6 +67,7 @@ class StageInfo:
     digest: str | None
     engine: str
     capabilities: tuple[str, ...] = ()
+    fallback_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ class Planner:
         assert topology is not None
         for node, one in linked.items():
             self._audit.resolved(one.resolution, component=node, flow=flow_name)
-        stages = tuple(self._info(stage, fed, resolved, linked) for stage in topology.stages)
+        stages = tuple(self._info(stage, fed, resolved, compiled, linked) for stage in topology.stages)
         return Plan(flow_name, flow, topology, compiled, linked, stages)
 
     @contextmanager
@@ -303,9 +309,16 @@ class Planner:
                 raise
         return {}
 
-    def _info(self, stage: StageDef, fed: str | None, resolved: Mapping[str, ResolvedComponent], linked: Mapping[str, Linked]) -> StageInfo:
+    @staticmethod
+    def _info(
+        stage: StageDef,
+        fed: str | None,
+        resolved: Mapping[str, ResolvedComponent],
+        compiled: Mapping[str, Compiled],
+        linked: Mapping[str, Linked],
+    ) -> StageInfo:
         if stage.name == fed:
             return StageInfo(stage.name, stage.role, "--input", None, HOST_ENGINE)
-        component = resolved[stage.name]
+        component, code = resolved[stage.name], compiled[stage.name]
         effective = tuple(sorted(linked[stage.name].resolution.effective.canonical))
-        return StageInfo(stage.name, stage.role, component.origin, component.digest, self._engine().name, effective)
+        return StageInfo(stage.name, stage.role, component.origin, component.digest, code.engine_name, effective, code.fallback_reason)

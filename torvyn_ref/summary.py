@@ -46,6 +46,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
                 "component": info.component,
                 "digest": info.digest,
                 "engine": info.engine,
+                "fallback_reason": info.fallback_reason,
                 "capabilities": list(info.capabilities),
                 "invocations": stage.invocations,
                 "errors": stage.errors,
@@ -103,6 +104,9 @@ def show(outcome: Outcome, console: Console) -> None:
     for info, stage in zip(prepared.stages, report.stages, strict=True):
         _row(stages, info.name, info.role, info.engine, stage.invocations, stage.errors, f"{stage.busy_ns / 1e6:.1f}")
     console.print(stages)
+    for info in prepared.stages:
+        if info.fallback_reason is not None:
+            say(f"{info.name} runs on the {info.engine} engine: {plain(info.fallback_reason)}")
     streams = _table("<stream", "elements", "dropped", "pressure", "peak depth")
     for edge, stream in zip(prepared.driver.topology.edges, report.streams, strict=True):
         peak = f"{stream.peak_depth}/{edge.config.capacity}"

@@ -49,7 +49,10 @@ class ProjectKit:
         return self.file
 
     def listing(self):
-        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*"))
+        """What is in the project, without the compiled code that a host keeps for its next run."""
+        found = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+        kept = {name for name in found if name.startswith(".torvyn/cache")}
+        return sorted(found - kept - ({".torvyn"} if kept else set()))
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ class CountingInstance:
 class CountingCompiled:
     def __init__(self, inner, counts):
         self._inner, self._counts = inner, counts
-        self.shape = inner.shape
+        self.shape, self.engine_name, self.fallback_reason = inner.shape, inner.engine_name, inner.fallback_reason
 
     def instantiate(self, role, sandbox):
         instance = self._inner.instantiate(role, sandbox)

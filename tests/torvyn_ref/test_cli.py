@@ -234,10 +234,10 @@ def test_a_run_as_json_says_everything(ref, corpus_flow):
     assert data["copies"]["HostToComponent"] == {"ops": 20, "bytes": 320}
     (numbers, *_), (first, _) = data["stages"], data["streams"]
     assert numbers.keys() == {
-        "name", "role", "component", "digest", "engine", "capabilities", "invocations", "errors", "busy_ns", "fuel",
+        "name", "role", "component", "digest", "engine", "fallback_reason", "capabilities", "invocations", "errors", "busy_ns", "fuel",
     }  # fmt: skip
     assert first.keys() == {"stream", "elements", "dropped", "pressure_events", "pressure_ns", "peak_depth", "capacity"}
-    assert (numbers["digest"][:7], numbers["engine"]) == ("sha256:", "stock")
+    assert (numbers["digest"][:7], numbers["engine"]) == ("sha256:", "direct")
 
 
 def test_a_runs_metrics_agree_with_its_report(ref, corpus_flow):
@@ -295,7 +295,7 @@ def test_check_as_json_shows_components_and_capabilities(ref, corpus_flow):
     stages = ref("check", corpus_flow("wasi-stdout"), "--format", "json").json["data"]["flows"]["main"]
     assert [stage["name"] for stage in stages] == ["numbers", "greeter", "lines"]
     assert stages[2]["capabilities"] == ["stdio:stdout"]
-    assert stages[0].keys() == {"name", "role", "component", "digest", "engine", "capabilities"}
+    assert stages[0].keys() == {"name", "role", "component", "digest", "engine", "fallback_reason", "capabilities"}
 
 
 def test_check_looks_at_every_flow_and_reports_every_defect(ref, corpus_flow):
@@ -330,7 +330,7 @@ def test_the_audit_log_goes_where_it_is_told(ref, corpus_flow, tmp_path):
     file = corpus_flow("linear")
     assert ref("run", file, "--audit", tmp_path / "audit").code == 0
     assert events((tmp_path / "audit").read_text())[-5:] == ["FlowStarted", "FlowTerminated", *["ComponentTerminated"] * 3]
-    assert not (file.parent / ".torvyn").exists()
+    assert not (file.parent / ".torvyn/audit.jsonl").exists()
     on_stderr = ref("check", file, "--audit", "-")
     assert events("\n".join(line for line in on_stderr.err.splitlines() if line.startswith("{"))) == ["CapabilityGrantResolved"] * 2
 
@@ -346,7 +346,7 @@ def test_the_audit_log_is_kept_with_the_project_by_default(ref, corpus_flow):
 def test_the_audit_log_can_be_switched_off(ref, corpus_flow):
     file = corpus_flow("linear")
     assert ref("run", file, "--config", "security.audit_enabled=false").code == 0
-    assert not (file.parent / ".torvyn").exists()
+    assert not (file.parent / ".torvyn/audit.jsonl").exists()
 
 
 def test_an_audit_log_that_cannot_be_written_refuses_the_run(ref, corpus_flow, tmp_path):

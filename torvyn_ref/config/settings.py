@@ -220,7 +220,7 @@ class Runtime(Section):
     elements_per_yield: Batch | None = None
     """Stage executions before a flow yields, 1 to 256; absent: by the flow's priority (SCHED-007)."""
     compilation_cache_dir: str = ".torvyn/cache"
-    """Where compiled components are kept, relative to the manifest."""
+    """Where compiled components are kept, relative to the manifest; empty: nowhere."""
     scheduling: Scheduling = Scheduling()
     backpressure: BackpressureDefaults = BackpressureDefaults()
     pools: Pools = Pools()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from types import MappingProxyType
 
 from torvyn_ref.calls import Role
 from torvyn_ref.engine.compilecache import CompileCache
@@ -15,27 +16,6 @@ from torvyn_ref.engine.stock import StockCompiled, StockEngine
 from torvyn_ref.errors import TorvynError
 
 LOG = logging.getLogger("torvyn.engine")
-
-Choice = Literal["auto", "direct", "stock"]
-
-
-def make_engine(choice: Choice, *, cache: CompileCache | None = None, threaded: bool = True) -> Engine:
-    """Start an engine.
-
-    Args:
-        choice: "direct" refuses the components that it does not implement; "auto" gives those to the stock engine.
-        cache: keeps compiled code between runs; None compiles afresh in every run.
-        threaded: False starts no ticker thread; time then passes for guests only when the engine's `tick` is called.
-    """
-    match choice:
-        case "auto":
-            return AutoEngine(cache=cache, threaded=threaded)
-        case "direct":
-            return DirectEngine(cache=cache, threaded=threaded)
-        case "stock":
-            return StockEngine(cache=cache, threaded=threaded)
-        case _:
-            assert_never(choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +81,30 @@ class AutoEngine:
     def close(self) -> None:
         """Stop the ticker; idempotent. Instances still open must be closed by their owners."""
         self._direct.close()
+
+
+ENGINES: Mapping[str, type[AutoEngine | DirectEngine | StockEngine]] = MappingProxyType(
+    {engine.name: engine for engine in (AutoEngine, DirectEngine, StockEngine)}
+)
+"""The engines for WebAssembly components, by name."""
+
+
+def make_engine(choice: str, *, cache: CompileCache | None = None, threaded: bool = True) -> Engine:
+    """Start an engine.
+
+    Args:
+        choice: "direct" refuses the components that it does not implement; "auto" gives those to the stock engine.
+        cache: keeps compiled code between runs; None compiles afresh in every run.
+        threaded: False starts no ticker thread; time then passes for guests only when the engine's `tick` is called.
+
+    Raises:
+        TorvynError: engine/engine-unavailable, for any other name.
+    """
+    if choice not in ENGINES:
+        raise TorvynError(
+            "engine",
+            "engine-unavailable",
+            f"this version has no engine {str(choice)!r} for WebAssembly components",
+            hint=f"use one of {', '.join(ENGINES)}",
+        )
+    return ENGINES[choice](cache=cache, threaded=threaded)
