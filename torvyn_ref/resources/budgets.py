@@ -44,7 +44,8 @@ class Budgets:
         """
         if owner <= HOST:
             return
-        account = self._accounts.get(owner) or self.account(owner)
+        known = self._accounts.get(owner)
+        account = known or Account(self.default_limit)
         used = account.used + amount
         if used > account.limit:
             raise ResourceError(
@@ -55,14 +56,24 @@ class Budgets:
                 requested=amount,
                 budget=account.limit,
             )
+        if known is None:  # only now: nobody is remembered for having been refused
+            self._accounts[owner] = account
         account.used = used
 
     def credit(self, owner: Owner, amount: int) -> None:
         """Give back exactly what was charged (BUDGET-004)."""
         if owner > HOST:
             account = self._accounts[owner]
+            assert amount <= account.used, "more credited than charged"
             account.used -= amount
-            assert account.used >= 0, "more credited than charged"
+
+    def unregister(self, owner: Owner) -> None:
+        """Forget a component that is gone and owns nothing: a host that lives long does not accumulate accounts."""
+        account = self._accounts.pop(owner, None)
+        assert account is None or not account.used, "a component that owns buffers is not gone"
+
+    def __len__(self) -> int:
+        return len(self._accounts)
 
     def usage(self, owner: Owner) -> tuple[int, int]:
         """Return (used, limit) in bytes; for the host both are 0."""

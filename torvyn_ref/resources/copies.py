@@ -1,11 +1,12 @@
-"""The copy ledger: every byte that crosses a component boundary, by flow and reason (COPY-001..COPY-018)."""
+"""The copy ledger: every byte that crosses a component boundary, by flow, component and reason (COPY-001..COPY-018)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from torvyn_ref.ids import FlowId
+from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 
 
 class CopyReason(StrEnum):
@@ -17,12 +18,43 @@ class CopyReason(StrEnum):
     POOL_RETURN = "PoolReturn"
 
 
+CopyListener = Callable[[Handle, Owner, Owner, FlowId, int, CopyReason], None]
+"""Hears of one copy: buffer, source, target, the buffer's flow, bytes, reason. The instant is the listener's to note (COPY-009)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRoute:
+    """Copies that went the same way for the same reason (COPY-009).
+
+    A write goes from the component to the host, a read from the host to the component, and a clone from the owner of the original to the
+    component that asked for it. The host's number is no component's.
+    """
+
+    source: Owner
+    target: Owner
+    reason: CopyReason
+    ops: int
+    bytes: int
+
+    @property
+    def component(self) -> Owner:
+        """Return whose call caused the copies."""
+        return self.source if self.reason is CopyReason.COMPONENT_TO_HOST else self.target
+
+
 @dataclass(frozen=True, slots=True)
 class CopyStats:
-    """A flow's copies so far: operations and bytes by reason; `total_*` are their sums (COPY-006)."""
+    """A flow's copies so far: operations and bytes by reason; `total_*` are their sums (COPY-006).
+
+    Attributes:
+        routes: the same copies by component and direction.
+        lent_bytes: by component, the sizes of the buffers lent to it, one borrow at a time: what has entered a stage.
+    """
 
     ops_by_reason: dict[CopyReason, int]
     bytes_by_reason: dict[CopyReason, int]
+    routes: tuple[CopyRoute, ...] = ()
+    lent_bytes: dict[Owner, int] = field(default_factory=dict)
 
     @property
     def total_copy_ops(self) -> int:
@@ -34,47 +66,94 @@ class CopyStats:
         """Return the bytes copied, whatever the reason."""
         return sum(self.bytes_by_reason.values())
 
+    def amplification(self, component: Owner) -> float | None:
+        """Return a component's copy amplification; a clone counts once, as writing."""
+        mine = [route for route in self.routes if route.component == component]
+        read = sum(route.bytes for route in mine if route.reason is CopyReason.HOST_TO_COMPONENT)
+        return amplification(read, sum(route.bytes for route in mine) - read, self.lent_bytes.get(component, 0))
 
-class FlowCopies:
-    """One flow's running counters; the manager adds to them on its hot path."""
 
-    __slots__ = ("cross_bytes", "cross_ops", "read_bytes", "read_ops", "write_bytes", "write_ops")
+SUSPICIOUS_AMPLIFICATION = 3.0
+"""A stage above this copies more than reading and writing each element once can explain (COPY-017)."""
+
+
+def amplification(read: int, written: int, entered: int) -> float | None:
+    """Return a stage's copy amplification: bytes that it read and wrote per byte that entered it (COPY-017, D-21).
+
+    0.0 for a stage that looks at metadata only, 1.0 for one that reads, 2.0 for one that reads and writes as much. None when nothing has
+    entered it, as for a source: there is no ratio.
+    """
+    return (read + written) / entered if entered else None
+
+
+class ComponentCopies:
+    """One component's running counters in one flow; the manager adds to them on its hot path."""
+
+    __slots__ = ("cross", "lent_bytes", "read_bytes", "read_ops", "write_bytes", "write_ops")
 
     def __init__(self) -> None:
         self.read_ops = self.read_bytes = 0  # host → component
         self.write_ops = self.write_bytes = 0  # component → host
-        self.cross_ops = self.cross_bytes = 0  # clone-into-mutable
+        self.lent_bytes = 0
+        self.cross: dict[Owner, tuple[int, int]] = {}  # clone-into-mutable: ops and bytes by the original's owner
+
+    def cloned(self, source: Owner, size: int) -> None:
+        """Count one clone of a buffer that `source` owns."""
+        ops, total = self.cross.get(source, (0, 0))
+        self.cross[source] = (ops + 1, total + size)
+
+    def routes(self, component: Owner) -> Iterator[CopyRoute]:
+        """Return the counters that are not zero, with their direction."""
+        if self.read_ops:
+            yield CopyRoute(HOST, component, CopyReason.HOST_TO_COMPONENT, self.read_ops, self.read_bytes)
+        if self.write_ops:
+            yield CopyRoute(component, HOST, CopyReason.COMPONENT_TO_HOST, self.write_ops, self.write_bytes)
+        for source, (ops, size) in self.cross.items():
+            yield CopyRoute(source, component, CopyReason.CROSS_COMPONENT, ops, size)
+
+
+class FlowBook(dict[Owner, ComponentCopies]):
+    """One flow's books: copies by component, opened when a component first counts, and how many buffers were born and have died."""
+
+    __slots__ = ("created", "reclaimed", "released")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.created = self.released = self.reclaimed = 0
+
+    def __missing__(self, component: Owner) -> ComponentCopies:
+        copies = self[component] = ComponentCopies()
+        return copies
 
     def stats(self) -> CopyStats:
         """Return the counters as a value. A pool return never copies, so its count is 0 (D-46)."""
-        reason = CopyReason
+        routes = tuple(route for component, copies in self.items() for route in copies.routes(component))
         return CopyStats(
-            {
-                reason.HOST_TO_COMPONENT: self.read_ops,
-                reason.COMPONENT_TO_HOST: self.write_ops,
-                reason.CROSS_COMPONENT: self.cross_ops,
-                reason.POOL_RETURN: 0,
-            },
-            {
-                reason.HOST_TO_COMPONENT: self.read_bytes,
-                reason.COMPONENT_TO_HOST: self.write_bytes,
-                reason.CROSS_COMPONENT: self.cross_bytes,
-                reason.POOL_RETURN: 0,
-            },
+            {reason: sum(route.ops for route in routes if route.reason is reason) for reason in CopyReason},
+            {reason: sum(route.bytes for route in routes if route.reason is reason) for reason in CopyReason},
+            routes,
+            {component: copies.lent_bytes for component, copies in self.items() if copies.lent_bytes},
         )
 
 
-class CopyLedger(dict[FlowId, FlowCopies]):
-    """Counters by flow, opened when first asked for (COPY-014), kept after the flow has ended until they are taken (COPY-013)."""
+class CopyLedger(dict[FlowId, FlowBook]):
+    """Books by flow, opened when first asked for (COPY-014), kept after the flow has ended until they are taken (COPY-013)."""
 
-    def __missing__(self, flow: FlowId) -> FlowCopies:
-        copies = self[flow] = FlowCopies()
-        return copies
+    def __missing__(self, flow: FlowId) -> FlowBook:
+        book = self[flow] = FlowBook()
+        return book
+
+    def book(self, flow: FlowId) -> FlowBook:
+        """Return a flow's book; an unknown flow has an empty one, which is not kept (COPY-012)."""
+        book = self.get(flow)
+        return FlowBook() if book is None else book  # not `or`: a book without copies is an empty dict
 
     def stats(self, flow: FlowId) -> CopyStats:
-        """Return a flow's counters; an unknown flow has zeros (COPY-012)."""
-        return (self.get(flow) or FlowCopies()).stats()
+        """Return a flow's copies; an unknown flow has zeros (COPY-012)."""
+        return self.book(flow).stats()
 
     def close(self, flow: FlowId) -> CopyStats:
-        """Return a flow's final counters and forget them; a second call returns zeros."""
-        return (self.pop(flow, None) or FlowCopies()).stats()
+        """Return a flow's final copies and forget its book; a second call returns zeros."""
+        stats = self.stats(flow)
+        self.pop(flow, None)
+        return stats

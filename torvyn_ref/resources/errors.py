@@ -23,9 +23,10 @@ CODES = {
 class ResourceError(TorvynError):
     """A refused resource operation: nothing has changed (OWN-003).
 
-    `kind` is one of: stale-handle, not-owner, not-allocated, borrows-outstanding, budget-exceeded, allocation-failed, capacity-exceeded,
-    out-of-bounds, pool-exhausted, not-borrowed (ending a borrow that is not open, OWN-007), frozen (writing after freeze, BUF-023),
-    invalid-owner (`transit` named from outside, OWN-011), illegal-transition. `fields` hold the kind's data.
+    `kind` is one of: stale-handle, not-owner, not-allocated, borrows-outstanding, mutable-lease-active, read-only-leases-active,
+    budget-exceeded, allocation-failed, capacity-exceeded, out-of-bounds, pool-exhausted, invalid-lease (no bound that can end it),
+    not-leased (ending a lease that is not open), not-borrowed (ending a borrow that is not open, OWN-007), frozen (writing after freeze,
+    BUF-023), invalid-owner (`transit` named from outside, OWN-011), illegal-transition. `fields` hold the kind's data.
     """
 
     def __init__(self, kind: str, message: str, **fields: Any) -> None:

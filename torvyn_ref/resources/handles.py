@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 from torvyn_ref.ids import U32_MAX, FlowId, Handle, Owner, make_handle, show_handle
-from torvyn_ref.resources.copies import FlowCopies
+from torvyn_ref.resources.copies import FlowBook
 from torvyn_ref.resources.errors import ResourceError
+from torvyn_ref.resources.leases import Lease, LeaseId
 from torvyn_ref.resources.pools import Block
-from torvyn_ref.resources.states import ResourceState
+from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
+
+_ALLOCATED = successors(ResourceEvent.ALLOCATE)[ResourceState.POOLED]
 
 
 class Entry:
-    """One live buffer: its bytes, and everything the runtime knows about them."""
+    """One live buffer: its bytes, and everything the runtime knows about them.
+
+    A pooled block keeps its entry between tenancies, and `begin` makes it new: nothing of an earlier tenant is left in it (POOL-012).
+    """
 
     __slots__ = (
         "allocated_ns",
         "block",
+        "book",
         "borrowers",
         "borrows",
         "capacity",
         "content_type",
-        "copies",
         "flow",
         "frozen",
         "handle",
+        "leases",
+        "maker",
         "owner",
         "size",
         "state",
         "view",
     )
 
-    def __init__(self, block: Block, owner: Owner, flow: FlowId, copies: FlowCopies, allocated_ns: int) -> None:
+    def __init__(self, block: Block, owner: Owner, flow: FlowId, book: FlowBook, allocated_ns: int) -> None:
         self.handle = Handle(0)  # the table sets it
-        self.state = ResourceState.OWNED
-        self.owner = owner
-        self.borrows = 0
-        self.borrowers: dict[Owner, int] | None = None
         self.block = block
         self.view = block.view
         self.capacity = block.capacity
+        self.begin(owner, flow, book, allocated_ns)
+
+    def begin(self, owner: Owner, flow: FlowId, book: FlowBook, allocated_ns: int) -> None:
+        """Start a tenancy: empty, owned, untyped, unfrozen, neither lent nor leased."""
+        self.state = _ALLOCATED
+        self.owner = self.maker = owner
+        self.borrows = 0
+        self.borrowers: dict[Owner, int] | None = None
+        self.leases: dict[LeaseId, Lease] | None = None
         self.size = 0
         self.content_type = ""
         self.frozen = False
         self.flow = flow
-        self.copies = copies
+        self.book = book
         self.allocated_ns = allocated_ns
 
 

@@ -1,21 +1,26 @@
 """The resource manager: every buffer operation, checked, accounted, all or nothing (OWN, BUF, BUDGET, COPY).
 
-An operation that raises has changed nothing. The manager does no I/O and holds no clock; `now_ns` comes from the caller. It is
-single-threaded: one reactor thread owns it.
+An operation that raises has changed nothing. The manager does no I/O and holds no clock; `now_ns` comes from the caller.
+
+Any thread may call it. One lock is held for the whole of each public operation, so that operations are linearizable (OWN-042) and none sees
+a transfer half done (OWN-010), with or without a global interpreter lock. Observers are told under the lock, in the order in which
+things happen; they may look at the manager, and must not wait for another thread that does. Where an element's cost counts, the lock is
+taken by `acquire` and `finally: release`, which is cheaper than `with`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from torvyn_ref.events import Observer
-from torvyn_ref.ids import HOST, TRANSIT, FlowId, Handle, Owner, show_handle, show_owner
-from torvyn_ref.resources.budgets import DEFAULT_BUDGET_BYTES, Budgets
-from torvyn_ref.resources.copies import CopyLedger, CopyStats
+from torvyn_ref.ids import HOST, FlowId, Handle, Owner, show_handle, show_owner
+from torvyn_ref.resources.copies import CopyReason
 from torvyn_ref.resources.errors import ResourceError
-from torvyn_ref.resources.handles import Entry, HandleTable
-from torvyn_ref.resources.pools import DEFAULT_TIERS, MAX_BUFFER_BYTES, Block, Exhaustion, Pools, Tier, TierConfig, TierMetrics
+from torvyn_ref.resources.handles import Entry
+from torvyn_ref.resources.leasing import Leasing
+from torvyn_ref.resources.observation import Observation
+from torvyn_ref.resources.pools import MAX_BUFFER_BYTES, Block, Tier
+from torvyn_ref.resources.records import FlowRelease, Inspection, ManagerConfig, Reclaimed
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
+
+__all__ = ["CONTENT_TYPE_BYTES", "FlowRelease", "Inspection", "ManagerConfig", "Reclaimed", "ResourceManager"]
 
 CONTENT_TYPE_BYTES = 63
 """Content types are cut to this many bytes of UTF-8, on a character boundary (BUF-025)."""
@@ -25,73 +30,17 @@ _LAST_BORROW_ENDS = successors(ResourceEvent.LAST_BORROW_ENDS)
 _BEGIN_TRANSFER = successors(ResourceEvent.BEGIN_TRANSFER)
 _COMPLETE_TRANSFER = successors(ResourceEvent.COMPLETE_TRANSFER)
 _RELEASE = successors(ResourceEvent.RELEASE)
-_FORCE = successors(ResourceEvent.FORCE)
 _OWNED = ResourceState.OWNED
-_BORROWED = ResourceState.BORROWED
 
 
-@dataclass(frozen=True, slots=True)
-class ManagerConfig:
-    """How a manager starts: handle-table room, pools, and the budget in bytes of a component that has none of its own."""
+class ResourceManager(Leasing, Observation):
+    """All buffers of one host: handles, owners, borrows, leases, budgets, pools and the copy ledger.
 
-    table_capacity: int = 65536
-    tiers: tuple[TierConfig, ...] = DEFAULT_TIERS
-    exhaustion: Exhaustion = Exhaustion.FALLBACK
-    default_budget_bytes: int = DEFAULT_BUDGET_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """A live buffer as an observer sees it; sizes in bytes."""
-
-    handle: Handle
-    state: ResourceState
-    owner: Owner
-    borrow_count: int
-    capacity: int
-    size: int
-    tier: Tier
-    is_fallback: bool
-    content_type: str
-    flow: FlowId
-    frozen: bool
-    allocated_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reclaimed:
-    """One buffer freed by force (OWN-030)."""
-
-    handle: Handle
-    previous_state: ResourceState
-    previous_owner: Owner
-    capacity: int
-    returned_to_pool: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRelease:
-    """What freeing a flow's buffers freed (OWN-034): `bytes_released` sums capacities."""
-
-    returned_to_pool: int = 0
-    deallocated: int = 0
-    bytes_released: int = 0
-    borrows_cleared: int = 0
-    freed: tuple[Reclaimed, ...] = field(default=(), repr=False)
-
-
-class ResourceManager:
-    """All buffers of one host: handles, owners, borrows, budgets, pools and the copy ledger."""
-
-    def __init__(self, config: ManagerConfig | None = None, *, observer: Observer | None = None) -> None:
-        config = config or ManagerConfig()
-        self._table = HandleTable(config.table_capacity)
-        self._pools = Pools(config.tiers, config.exhaustion)
-        self._budgets = Budgets(config.default_budget_bytes)
-        self._ledger = CopyLedger()
-        self.observer = observer
-        self.created = 0
-        self.released = 0
+    Attributes:
+        observer: hears of allocations and releases.
+        on_copy: hears of every copy, for records at diagnostic level; None, the default, costs nothing (COPY-011).
+        created, released, reclaimed: buffers so far; `released` counts the reclaimed ones, too.
+    """
 
     # ---- life
 
@@ -102,31 +51,44 @@ class ResourceManager:
             ResourceError: capacity-exceeded above 16 MiB (POOL-004), budget-exceeded (BUDGET-003), pool-exhausted, allocation-failed,
                 invalid-owner for `transit` (OWN-011).
         """
-        if owner < HOST:
-            raise self._invalid_owner("allocate for", owner)
-        if request > MAX_BUFFER_BYTES or request < 0:
-            raise ResourceError(
-                "capacity-exceeded",
-                f"a buffer holds at most {MAX_BUFFER_BYTES} bytes, asked for {request}",
-                capacity=MAX_BUFFER_BYTES,
-                attempted=request,
-            )
-        pool = self._pools.pool_for(request)
-        capacity = request if pool is None else pool.capacity
-        self._budgets.charge(owner, capacity)
-        block = None
+        self._lock.acquire()
         try:
-            block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
-            handle = self._table.insert(Entry(block, owner, flow, self._ledger[flow], now_ns))
-        except BaseException:
-            self._budgets.credit(owner, capacity)
-            if block is not None:
-                block.retire(0)
-            raise
-        self.created += 1
-        if self.observer is not None:
-            self.observer.allocated(handle, owner, capacity)
-        return handle
+            if owner < HOST:
+                raise self._invalid_owner("allocate for", owner)
+            if request > MAX_BUFFER_BYTES or request < 0:
+                raise ResourceError(
+                    "capacity-exceeded",
+                    f"a buffer holds at most {MAX_BUFFER_BYTES} bytes, asked for {request}",
+                    capacity=MAX_BUFFER_BYTES,
+                    attempted=request,
+                )
+            pool = self._pools.pool_for(request)
+            capacity = request if pool is None else pool.capacity
+            self._budgets.charge(owner, capacity)
+            block = None
+            try:
+                block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
+                book = self._ledger[flow]
+                entry = block.entry
+                if entry is not None:
+                    entry.begin(owner, flow, book, now_ns)
+                else:
+                    entry = Entry(block, owner, flow, book, now_ns)
+                    if block.pool is not None:  # a block of its own goes at once, which a circle of references would delay
+                        block.entry = entry
+                handle = self._table.insert(entry)
+            except BaseException:
+                self._budgets.credit(owner, capacity)
+                if block is not None:
+                    block.retire(0)
+                raise
+            book.created += 1
+            self.created += 1
+            if self.observer is not None:
+                self.observer.allocated(handle, owner, capacity)
+            return handle
+        finally:
+            self._lock.release()
 
     def release(self, handle: Handle, caller: Owner) -> None:
         """End a buffer's life: scrubbed, back to its pool, the handle dead for everybody (OWN-016).
@@ -134,12 +96,16 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding.
         """
-        entry = self._table[handle]
-        if entry.owner != caller:
-            raise self._not_owner(entry, caller)
-        if entry.state not in _RELEASE:
-            raise self._busy(entry, "release")
-        self._free(entry)
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            if entry.owner != caller:
+                raise self._not_owner(entry, caller)
+            if entry.state not in _RELEASE:
+                raise self._busy(entry, "release")
+            self._free(entry)
+        finally:
+            self._lock.release()
 
     def transfer(self, handle: Handle, source: Owner, target: Owner) -> None:
         """Move ownership at once: bytes, size, type and handle stay as they are, nothing is copied (OWN-010, OWN-012).
@@ -149,22 +115,30 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, budget-exceeded, invalid-owner.
         """
-        if target < HOST:
-            raise self._invalid_owner("transfer to", target)
-        entry = self._table[handle]
-        if entry.owner != source:
-            raise self._not_owner(entry, source)
-        moving = _BEGIN_TRANSFER.get(entry.state)
-        if moving is None:
-            raise self._busy(entry, "transfer")
-        if source == target:  # a no-op, even at 100 % of the budget (OWN-013)
-            return
-        if target:
-            self._budgets.charge(target, entry.capacity)
-        if source:
-            self._budgets.credit(source, entry.capacity)
-        entry.owner = target
-        entry.state = _COMPLETE_TRANSFER[moving]
+        self._lock.acquire()
+        try:
+            if target < HOST:
+                raise self._invalid_owner("transfer to", target)
+            entry = self._table[handle]
+            if entry.owner != source:
+                raise self._not_owner(entry, source)
+            moving = _BEGIN_TRANSFER.get(entry.state)
+            if moving is None:
+                raise self._busy(entry, "transfer")
+            if source == target:  # a no-op, even at 100 % of the budget (OWN-013)
+                return
+            if target:
+                self._budgets.charge(target, entry.capacity)
+            if source:
+                try:
+                    self._budgets.credit(source, entry.capacity)
+                except BaseException:
+                    self._budgets.credit(target, entry.capacity)
+                    raise
+            entry.owner = target
+            entry.state = _COMPLETE_TRANSFER[moving]
+        finally:
+            self._lock.release()
 
     # ---- borrows
 
@@ -172,22 +146,26 @@ class ResourceManager:
         """Open a borrow; the owner stays the owner, and may not write until the last borrow has ended (OWN-004, OWN-005).
 
         Raises:
-            ResourceError: stale-handle, not-allocated, invalid-owner, borrows-outstanding (never: a borrow may join others),
-            illegal-transition.
+            ResourceError: stale-handle, not-allocated, invalid-owner, mutable-lease-active, read-only-leases-active.
         """
-        if borrower < HOST:
-            raise self._invalid_owner("lend to", borrower)
-        entry = self._table[handle]
-        state = _BORROW.get(entry.state)
-        if state is None:
-            raise self._busy(entry, "borrow")
-        entry.state = state
-        entry.borrows += 1
-        borrowers = entry.borrowers
-        if borrowers is None:
-            entry.borrowers = {borrower: 1}
-        else:
-            borrowers[borrower] = borrowers.get(borrower, 0) + 1
+        self._lock.acquire()
+        try:
+            if borrower < HOST:
+                raise self._invalid_owner("lend to", borrower)
+            entry = self._table[handle]
+            state = _BORROW.get(entry.state)
+            if state is None:
+                raise self._busy(entry, "borrow")
+            entry.state = state
+            entry.borrows += 1
+            entry.book[borrower].lent_bytes += entry.size
+            borrowers = entry.borrowers
+            if borrowers is None:
+                entry.borrowers = {borrower: 1}
+            else:
+                borrowers[borrower] = borrowers.get(borrower, 0) + 1
+        finally:
+            self._lock.release()
 
     def end_borrow(self, handle: Handle, borrower: Owner) -> None:
         """End one borrow that `borrower` holds (OWN-006).
@@ -195,16 +173,25 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-borrowed when this borrower holds none (OWN-007).
         """
-        entry = self._table[handle]
-        borrowers = entry.borrowers
-        if not borrowers or borrower not in borrowers:
-            raise ResourceError(
-                "not-borrowed",
-                f"{show_owner(borrower)} holds no borrow of {show_handle(handle)}",
-                handle=handle,
-                borrower=borrower,
-            )
-        self._end_borrows(entry, borrower, 1)
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            borrowers = entry.borrowers
+            if not borrowers or borrower not in borrowers:
+                raise ResourceError(
+                    "not-borrowed",
+                    f"{show_owner(borrower)} holds no borrow of {show_handle(handle)}",
+                    handle=handle,
+                    borrower=borrower,
+                )
+            if entry.borrows == 1:  # nearly always; spares a call
+                borrowers.clear()
+                entry.borrows = 0
+                entry.state = _LAST_BORROW_ENDS[entry.state]
+            else:
+                self._end_borrows(entry, borrower, 1)
+        finally:
+            self._lock.release()
 
     # ---- bytes
 
@@ -216,44 +203,52 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen, out-of-bounds, capacity-exceeded.
         """
-        entry = self._table[handle]
-        if entry.owner != caller:
-            raise self._not_owner(entry, caller)
-        if entry.state is not _OWNED:
-            raise self._busy(entry, "write")
-        if entry.frozen:
-            raise ResourceError("frozen", f"{show_handle(handle)} is frozen and can never be written again", handle=handle)
-        size = entry.size
-        if offset > size or offset < 0:
-            raise ResourceError(
-                "out-of-bounds",
-                f"offset {offset} is beyond the size {size} of {show_handle(handle)}",
-                handle=handle,
-                offset=offset,
-                size=size,
-            )
-        length = len(data)
-        end = offset + length
-        if end > entry.capacity:
-            raise ResourceError(
-                "capacity-exceeded",
-                f"{show_handle(handle)} holds {entry.capacity} bytes, the write would end at {end}",
-                handle=handle,
-                capacity=entry.capacity,
-                attempted=end,
-            )
-        if length:
-            entry.view[offset:end] = data
-            if end > size:
-                entry.size = end
-            copies = entry.copies
-            copies.write_ops += 1
-            copies.write_bytes += length
-        return entry.size
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            if entry.owner != caller or entry.state is not _OWNED:
+                self._check_writer(entry, caller)
+            if entry.frozen:
+                raise ResourceError("frozen", f"{show_handle(handle)} is frozen and can never be written again", handle=handle)
+            size = entry.size
+            if offset > size or offset < 0:
+                raise ResourceError(
+                    "out-of-bounds",
+                    f"offset {offset} is beyond the size {size} of {show_handle(handle)}",
+                    handle=handle,
+                    offset=offset,
+                    size=size,
+                )
+            length = len(data)
+            end = offset + length
+            if end > entry.capacity:
+                raise ResourceError(
+                    "capacity-exceeded",
+                    f"{show_handle(handle)} holds {entry.capacity} bytes, the write would end at {end}",
+                    handle=handle,
+                    capacity=entry.capacity,
+                    attempted=end,
+                )
+            if length:
+                entry.view[offset:end] = data
+                if end > size:
+                    entry.size = end
+                copies = entry.book[caller]
+                copies.write_ops += 1
+                copies.write_bytes += length
+                if self.on_copy is not None:
+                    self.on_copy(handle, caller, HOST, entry.flow, length, CopyReason.COMPONENT_TO_HOST)
+            return entry.size
+        finally:
+            self._lock.release()
 
     def append(self, handle: Handle, caller: Owner, data: bytes | memoryview) -> int:
         """Write `data` at the current size and return the new size (BUF-010). Errors as `write`."""
-        return self.write(handle, caller, self._table[handle].size, data)
+        self._lock.acquire()
+        try:
+            return self.write(handle, caller, self._table[handle].size, data)
+        finally:
+            self._lock.release()
 
     def read(self, handle: Handle, reader: Owner, offset: int = 0, length: int | None = None) -> bytes:
         """Return the bytes from `offset`, at most `length`, clamped to the size (BUF-002); counted for the buffer's flow (COPY-002).
@@ -261,17 +256,27 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner for anyone but the owner and open borrowers (OWN-009).
         """
-        entry = self._table[handle]
-        data = self._readable(entry, reader, offset, length).tobytes()
-        if data:
-            copies = entry.copies
-            copies.read_ops += 1
-            copies.read_bytes += len(data)
-        return data
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            data = self._readable(entry, reader, offset, length).tobytes()
+            if data:
+                copies = entry.book[reader]
+                copies.read_ops += 1
+                copies.read_bytes += len(data)
+                if self.on_copy is not None:
+                    self.on_copy(handle, HOST, reader, entry.flow, len(data), CopyReason.HOST_TO_COMPONENT)
+            return data
+        finally:
+            self._lock.release()
 
     def peek(self, handle: Handle, reader: Owner) -> bytes:
         """Return all bytes without counting a copy: for the host's own observers, never for a guest. Errors as `read`."""
-        return self._readable(self._table[handle], reader, 0, None).tobytes()
+        self._lock.acquire()
+        try:
+            return self._readable(self._table[handle], reader, 0, None).tobytes()
+        finally:
+            self._lock.release()
 
     def clone(self, handle: Handle, caller: Owner, flow: FlowId, *, now_ns: int = 0) -> Handle:
         """Give `caller` a new, independent, unfrozen buffer with the same bytes and content type (BUF-030, BUF-031).
@@ -279,17 +284,22 @@ class ResourceManager:
         Raises:
             ResourceError: as `read` and `allocate`; nothing is left behind when it does.
         """
-        original = self._table[handle]
-        source = self._readable(original, caller, 0, None)
-        copy = self.allocate(caller, original.size, flow, now_ns=now_ns)
-        entry = self._table[copy]
-        size = original.size
-        entry.view[:size] = source
-        entry.size = size
-        entry.content_type = original.content_type
-        entry.copies.cross_ops += 1
-        entry.copies.cross_bytes += size
-        return copy
+        self._lock.acquire()
+        try:
+            original = self._table[handle]
+            source = self._readable(original, caller, 0, None)
+            copy = self.allocate(caller, original.size, flow, now_ns=now_ns)
+            entry = self._table[copy]
+            size = original.size
+            entry.view[:size] = source
+            entry.size = size
+            entry.content_type = original.content_type
+            entry.book[caller].cloned(original.owner, size)
+            if self.on_copy is not None:
+                self.on_copy(copy, original.owner, caller, flow, size, CopyReason.CROSS_COMPONENT)
+            return copy
+        finally:
+            self._lock.release()
 
     def freeze(self, handle: Handle, caller: Owner) -> None:
         """Make a buffer immutable for good: same handle, same bytes, no copy (BUF-020, BUF-023).
@@ -297,14 +307,18 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen when it already is.
         """
-        entry = self._table[handle]
-        if entry.owner != caller:
-            raise self._not_owner(entry, caller)
-        if entry.state is not _OWNED:
-            raise self._busy(entry, "freeze")
-        if entry.frozen:
-            raise ResourceError("frozen", f"{show_handle(handle)} is frozen already", handle=handle)
-        entry.frozen = True
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            if entry.owner != caller:
+                raise self._not_owner(entry, caller)
+            if entry.state is not _OWNED:
+                raise self._busy(entry, "freeze")
+            if entry.frozen:
+                raise ResourceError("frozen", f"{show_handle(handle)} is frozen already", handle=handle)
+            entry.frozen = True
+        finally:
+            self._lock.release()
 
     def set_content_type(self, handle: Handle, caller: Owner, content_type: str) -> None:
         """Set the content type, cut to 63 bytes on a character boundary (BUF-024..BUF-026).
@@ -312,178 +326,76 @@ class ResourceManager:
         Raises:
             ResourceError: stale-handle, not-allocated, not-owner, borrows-outstanding, frozen.
         """
-        entry = self._table[handle]
-        if entry.owner != caller:
-            raise self._not_owner(entry, caller)
-        if entry.state is not _OWNED:
-            raise self._busy(entry, "retag")
-        if entry.frozen:
-            raise ResourceError("frozen", f"{show_handle(handle)} is frozen: its content type is final", handle=handle)
-        encoded = content_type.encode()
-        if len(encoded) > CONTENT_TYPE_BYTES:
-            content_type = encoded[:CONTENT_TYPE_BYTES].decode(errors="ignore")
-        entry.content_type = content_type
+        self._lock.acquire()
+        try:
+            entry = self._table[handle]
+            if entry.owner != caller:
+                raise self._not_owner(entry, caller)
+            if entry.state is not _OWNED:
+                raise self._busy(entry, "retag")
+            if entry.frozen:
+                raise ResourceError("frozen", f"{show_handle(handle)} is frozen: its content type is final", handle=handle)
+            encoded = content_type.encode()
+            if len(encoded) > CONTENT_TYPE_BYTES:
+                content_type = encoded[:CONTENT_TYPE_BYTES].decode(errors="ignore")
+            entry.content_type = content_type
+        finally:
+            self._lock.release()
 
     # ---- by force
 
     def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
         """Free all that a component owns, in any state, and end every borrow it holds; a stranger owns nothing (OWN-030..OWN-033)."""
-        reclaimed: list[Reclaimed] = []
-        for entry in list(self._table.values()):
-            if entry.owner == component:
-                reclaimed.append(self._force(entry))
-            elif entry.borrowers and component in entry.borrowers:
-                self._end_borrows(entry, component, entry.borrowers[component])
-        return tuple(reclaimed)
+        self._lock.acquire()
+        try:
+            reclaimed: list[Reclaimed] = []
+            for entry in list(self._table.values()):
+                if entry.owner == component:
+                    reclaimed.append(self._force(entry))
+                elif entry.borrowers and component in entry.borrowers:
+                    self._end_borrows(entry, component, entry.borrowers[component])
+            self._leases.end_held_by(component)
+            return tuple(reclaimed)
+        finally:
+            self._lock.release()
 
     def release_flow(self, flow: FlowId) -> FlowRelease:
         """Free every buffer allocated under a flow, whoever owns it now (OWN-034, OWN-035)."""
-        doomed = [entry for entry in self._table.values() if entry.flow == flow]
-        borrows = sum(entry.borrows for entry in doomed)
-        freed = tuple(self._force(entry) for entry in doomed)
-        pooled = sum(record.returned_to_pool for record in freed)
-        return FlowRelease(
-            returned_to_pool=pooled,
-            deallocated=len(freed) - pooled,
-            bytes_released=sum(record.capacity for record in freed),
-            borrows_cleared=borrows,
-            freed=freed,
-        )
+        self._lock.acquire()
+        try:
+            doomed = [entry for entry in self._table.values() if entry.flow == flow]
+            borrows = sum(entry.borrows for entry in doomed)
+            leases = sum(len(entry.leases or ()) for entry in doomed)
+            freed = tuple(self._force(entry) for entry in doomed)
+            pooled = sum(record.returned_to_pool for record in freed)
+            return FlowRelease(
+                returned_to_pool=pooled,
+                deallocated=len(freed) - pooled,
+                bytes_released=sum(record.capacity for record in freed),
+                borrows_cleared=borrows,
+                freed=freed,
+                leases_cleared=leases,
+            )
+        finally:
+            self._lock.release()
 
-    # ---- observation
-
-    def size(self, handle: Handle) -> int:
-        """Return a live buffer's size in bytes."""
-        return self._table[handle].size
-
-    def capacity(self, handle: Handle) -> int:
-        """Return a live buffer's capacity in bytes."""
-        return self._table[handle].capacity
-
-    def content_type(self, handle: Handle) -> str:
-        """Return a live buffer's content type; empty when none was set."""
-        return self._table[handle].content_type
-
-    def inspect(self, handle: Handle) -> Inspection:
-        """Describe a live buffer.
-
-        Raises:
-            ResourceError: stale-handle, not-allocated.
-        """
-        return self._describe(self._table[handle])
-
-    def live(self, flow: FlowId | None = None) -> tuple[Inspection, ...]:
-        """Describe every live buffer, or those of one flow: who owns it, since when (OWN-040)."""
-        return tuple(self._describe(entry) for entry in self._table.values() if flow is None or entry.flow == flow)
-
-    @property
-    def live_count(self) -> int:
-        """Return the number of live buffers."""
-        return len(self._table)
+    # ---- components
 
     def register_component(self, component: Owner, budget_bytes: int) -> None:
-        """Set a component's budget in bytes (BUDGET-010)."""
+        """Set a component's budget in bytes; what it owns stays charged (BUDGET-010)."""
         if component <= HOST:
             raise self._invalid_owner("budget", component)
-        self._budgets.register(component, budget_bytes)
+        with self._lock:
+            self._budgets.register(component, budget_bytes)
 
-    def budget(self, owner: Owner) -> tuple[int, int]:
-        """Return (used, limit) in bytes."""
-        return self._budgets.usage(owner)
+    def unregister_component(self, component: Owner) -> tuple[Reclaimed, ...]:
+        """Take back all that a component has, as `force_reclaim` does, and forget its budget: it is gone for good.
 
-    def pool_metrics(self, tier: Tier) -> TierMetrics:
-        """Return a tier's counters."""
-        return self._pools.metrics(tier)
-
-    def copy_stats(self, flow: FlowId) -> CopyStats:
-        """Return a flow's copies so far; zeros for a flow never seen (COPY-012)."""
-        return self._ledger.stats(flow)
-
-    def close_flow_copies(self, flow: FlowId) -> CopyStats:
-        """Return a flow's final copies and forget its counters (COPY-013)."""
-        return self._ledger.close(flow)
-
-    # ---- inside
-
-    def _free(self, entry: Entry) -> None:
-        if entry.owner > HOST:
-            self._budgets.credit(entry.owner, entry.capacity)
-        self._table.remove(entry)
-        entry.block.retire(entry.size)
-        self.released += 1
-        if self.observer is not None:
-            self.observer.released(entry.handle)
-
-    def _force(self, entry: Entry) -> Reclaimed:
-        record = Reclaimed(entry.handle, entry.state, entry.owner, entry.capacity, returned_to_pool=entry.block.pool is not None)
-        entry.state = _FORCE[entry.state]
-        self._free(entry)
-        return record
-
-    def _end_borrows(self, entry: Entry, borrower: Owner, ended: int) -> None:
-        borrowers = entry.borrowers
-        assert borrowers is not None
-        if ended == entry.borrows:
-            borrowers.clear()
-            entry.borrows = 0
-            entry.state = _LAST_BORROW_ENDS[entry.state]
-            return
-        left = borrowers[borrower] - ended
-        if left:
-            borrowers[borrower] = left
-        else:
-            del borrowers[borrower]
-        entry.borrows -= ended
-
-    def _readable(self, entry: Entry, reader: Owner, offset: int, length: int | None) -> memoryview:
-        if entry.owner != reader and not (entry.borrowers and reader in entry.borrowers):
-            raise self._not_owner(entry, reader)
-        size = entry.size
-        if length is None:
-            return entry.view[offset:size]
-        end = offset + length
-        return entry.view[min(offset, size) : min(end, size)]
-
-    def _describe(self, entry: Entry) -> Inspection:
-        return Inspection(
-            handle=entry.handle,
-            state=entry.state,
-            owner=entry.owner,
-            borrow_count=entry.borrows,
-            capacity=entry.capacity,
-            size=entry.size,
-            tier=entry.block.tier,
-            is_fallback=entry.block.pool is None,
-            content_type=entry.content_type,
-            flow=entry.flow,
-            frozen=entry.frozen,
-            allocated_ns=entry.allocated_ns,
-        )
-
-    def _not_owner(self, entry: Entry, caller: Owner) -> ResourceError:
-        return ResourceError(
-            "not-owner",
-            f"{show_handle(entry.handle)} belongs to {show_owner(entry.owner)}, not to {show_owner(caller)}",
-            handle=entry.handle,
-            expected_owner=entry.owner,
-            actual_caller=caller,
-        )
-
-    def _busy(self, entry: Entry, action: str) -> ResourceError:
-        if entry.state is _BORROWED:
-            return ResourceError(
-                "borrows-outstanding",
-                f"cannot {action} {show_handle(entry.handle)} while {entry.borrows} borrow(s) are open",
-                handle=entry.handle,
-                borrow_count=entry.borrows,
-            )
-        return ResourceError(
-            "illegal-transition",
-            f"cannot {action} {show_handle(entry.handle)} in state {entry.state}",
-            handle=entry.handle,
-        )
-
-    @staticmethod
-    def _invalid_owner(action: str, owner: Owner) -> ResourceError:
-        what = "transit" if owner == TRANSIT else f"owner {owner}"
-        return ResourceError("invalid-owner", f"cannot {action} {what}: only the host and components can be named", owner=owner)
+        Component ids are never used again, so a limit that nobody can run into need not be kept; whoever does use the id again has the
+        default budget, as any component nobody registered (BUDGET-009). A component that may come back is only force-reclaimed, and keeps
+        its limit (BUDGET-011).
+        """
+        with self._lock:
+            reclaimed = self.force_reclaim(component)
+            self._budgets.unregister(component)
+            return reclaimed

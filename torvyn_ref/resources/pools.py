@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from torvyn_ref.resources.errors import ResourceError
+
+if TYPE_CHECKING:
+    from torvyn_ref.resources.handles import Entry
 
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest buffer (POOL-004)."""
@@ -70,7 +74,7 @@ class TierMetrics:
 class Block:
     """The bytes behind one buffer: where they live, which pool they return to (None: a fallback of its own), how many fit."""
 
-    __slots__ = ("capacity", "data", "pool", "tier", "view")
+    __slots__ = ("capacity", "data", "entry", "pool", "tier", "view")
 
     def __init__(self, capacity: int, tier: Tier, pool: Pool | None) -> None:
         self.capacity = capacity
@@ -78,6 +82,7 @@ class Block:
         self.pool = pool
         self.data = bytearray(capacity)
         self.view = memoryview(self.data)
+        self.entry: Entry | None = None  # of the last tenancy, for the next one; pooled blocks only
 
     def retire(self, dirty: int) -> None:
         """Scrub the `dirty` bytes that were written and go back to the pool, or be forgotten as a fallback (POOL-010, POOL-011)."""

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torvyn_ref.ids import HOST, U32_MAX, FlowId, Owner, handle_generation, handle_index, make_handle
-from torvyn_ref.resources import CopyReason, FlowCopies, ResourceError, Tier, TierConfig
+from torvyn_ref.resources import CopyReason, ResourceError, Tier, TierConfig, amplification
 from torvyn_ref.resources.budgets import Budgets
-from torvyn_ref.resources.copies import CopyLedger
+from torvyn_ref.resources.copies import CopyLedger, FlowBook
 from torvyn_ref.resources.handles import Entry, HandleTable
 from torvyn_ref.resources.pools import DEFAULT_TIERS, TIER_BYTES, Block, Exhaustion, Pools
 from torvyn_ref.resources.states import LEGAL, TRANSITIONS, ResourceEvent, ResourceState, successors
@@ -41,7 +41,7 @@ def test_a_column_is_what_the_table_says_of_its_event(event):
 
 
 def entry():
-    return Entry(Block(1, Tier.SMALL, None), COMPONENT, FLOW, FlowCopies(), 0)
+    return Entry(Block(1, Tier.SMALL, None), COMPONENT, FLOW, FlowBook(), 0)
 
 
 def kind(table, handle):
@@ -248,9 +248,25 @@ def test_an_unknown_flow_has_zeros_and_asking_does_not_open_it():
 
 def test_closing_takes_the_counters_once():
     ledger = CopyLedger()
-    ledger[FLOW].read_ops += 2
-    ledger[FLOW].read_bytes += 9
-    ledger[FLOW].cross_ops += 1
+    ledger[FLOW][COMPONENT].read_ops += 2
+    ledger[FLOW][COMPONENT].read_bytes += 9
+    ledger[FLOW][COMPONENT].cloned(HOST, 0)
     final = ledger.close(FLOW)
     assert (final.total_copy_ops, final.total_payload_bytes, final.ops_by_reason[CopyReason.CROSS_COMPONENT]) == (3, 9, 1)
     assert ledger.close(FLOW).total_copy_ops == 0
+
+
+def test_a_book_without_copies_still_remembers_births_and_deaths():
+    ledger = CopyLedger()
+    ledger[FLOW].created += 1
+    assert (ledger.book(FLOW).created, ledger.book(FlowId(2)).created, list(ledger)) == (1, 0, [FLOW])
+
+
+# ---- amplification
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "entered", "expected"), [(0, 0, 10, 0.0), (10, 0, 10, 1.0), (10, 10, 10, 2.0), (40, 0, 10, 4.0), (0, 10, 0, None)]
+)
+def test_amplification_is_what_a_stage_moves_per_byte_that_enters_it(read, written, entered, expected):
+    assert amplification(read, written, entered) == expected
