@@ -66,24 +66,23 @@ class CopyStats:
         """Return the bytes copied, whatever the reason."""
         return sum(self.bytes_by_reason.values())
 
-    def amplification(self, component: Owner) -> float | None:
-        """Return a component's copy amplification; a clone counts once, as writing."""
-        mine = [route for route in self.routes if route.component == component]
-        read = sum(route.bytes for route in mine if route.reason is CopyReason.HOST_TO_COMPONENT)
-        return amplification(read, sum(route.bytes for route in mine) - read, self.lent_bytes.get(component, 0))
+    def copied_by(self, component: Owner) -> int:
+        """Return the bytes that a component's calls have copied."""
+        return sum(route.bytes for route in self.routes if route.component == component)
 
 
 SUSPICIOUS_AMPLIFICATION = 3.0
 """A stage above this copies more than reading and writing each element once can explain (COPY-017)."""
 
 
-def amplification(read: int, written: int, entered: int) -> float | None:
-    """Return a stage's copy amplification: bytes that it read and wrote per byte that entered it (COPY-017, D-21).
+def amplification(stats: CopyStats, component: Owner) -> float | None:
+    """Return a stage's copy amplification: bytes that it read, wrote and cloned per byte that entered it (COPY-017, D-21).
 
-    0.0 for a stage that looks at metadata only, 1.0 for one that reads, 2.0 for one that reads and writes as much. None when nothing has
-    entered it, as for a source: there is no ratio.
+    0.0 for a stage that looks at metadata only, 1.0 for one that reads, 2.0 for one that reads and writes as much; a clone counts once.
+    None when nothing has entered it, as for a source: there is no ratio.
     """
-    return (read + written) / entered if entered else None
+    entered = stats.lent_bytes.get(component, 0)
+    return stats.copied_by(component) / entered if entered else None
 
 
 class ComponentCopies:

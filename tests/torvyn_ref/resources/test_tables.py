@@ -266,7 +266,14 @@ def test_a_book_without_copies_still_remembers_births_and_deaths():
 
 
 @pytest.mark.parametrize(
-    ("read", "written", "entered", "expected"), [(0, 0, 10, 0.0), (10, 0, 10, 1.0), (10, 10, 10, 2.0), (40, 0, 10, 4.0), (0, 10, 0, None)]
+    ("read", "written", "cloned", "entered", "expected"),
+    [(0, 0, 0, 10, 0.0), (10, 0, 0, 10, 1.0), (10, 10, 0, 10, 2.0), (40, 0, 0, 10, 4.0), (0, 0, 10, 10, 1.0), (0, 10, 0, 0, None)],
 )
-def test_amplification_is_what_a_stage_moves_per_byte_that_enters_it(read, written, entered, expected):
-    assert amplification(read, written, entered) == expected
+def test_amplification_is_what_a_stage_moves_per_byte_that_enters_it(read, written, cloned, entered, expected):
+    book = FlowBook()
+    mine, other = book[COMPONENT], book[Owner(8)]
+    mine.read_ops = mine.write_ops = other.read_ops = other.lent_bytes = 1
+    mine.read_bytes, mine.write_bytes, mine.lent_bytes = read, written, entered
+    mine.cloned(HOST, cloned)
+    other.read_bytes = 99
+    assert amplification(book.stats(), COMPONENT) == expected
