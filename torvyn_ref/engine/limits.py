@@ -29,6 +29,10 @@ class EpochTicker:
         tick: advances the epoch by one.
         threaded: False leaves all ticking to `tick`, for tests and virtual time.
         pause: waits one period and tells whether the ticker should stop; the default waits in real time.
+
+    Attributes:
+        running: timed calls that run; a call that ends takes itself off.
+        advances: another number after every tick. A deadline that was set at the same number need not be set again: no time has passed.
     """
 
     def __init__(self, tick: Callable[[], None], *, threaded: bool = True, pause: Callable[[float], bool] | None = None) -> None:
@@ -38,7 +42,8 @@ class EpochTicker:
         self._pause = pause or self._stop.wait
         self._work = threading.Condition()
         self._closed = False
-        self._calls = 0
+        self.running = 0
+        self.advances = 0
         self._awake = False
         self._thread: threading.Thread | None = None
 
@@ -49,23 +54,28 @@ class EpochTicker:
 
     def tick(self) -> None:
         """Advance the epoch by one period, now."""
+        self.advances += 1  # before and after: a deadline that is set meanwhile may be one tick short, and is set again
         self._advance()
+        self.advances += 1
 
-    def enter(self) -> None:
-        """Note that a timed call begins; next to nothing while the thread is awake, as it is during calls in quick succession.
+    def enter(self) -> int:
+        """Note that a timed call begins, and return `advances`.
+
+        Next to nothing while the thread is awake, as it is during calls in quick succession.
 
         Raises:
             TorvynError: engine/closed-engine after `close`.
         """
         if self._closed:
             raise TorvynError("engine", "closed-engine", "a guest was called after its engine was closed: nothing would end the call")
-        self._calls += 1
+        self.running += 1
         if self._threaded and not self._awake:
             self._wake()
+        return self.advances
 
     def leave(self) -> None:
         """Note that a timed call has ended."""
-        self._calls -= 1
+        self.running -= 1
 
     def _wake(self) -> None:
         with self._work:
@@ -96,10 +106,10 @@ class EpochTicker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if self._calls or not self._falls_asleep():
+            if self.running or not self._falls_asleep():
                 if self._pause(PERIOD_MS / 1000):
                     return
-                self._advance()
+                self.tick()
 
     def _falls_asleep(self) -> bool:
         """Sleep until a call begins, unless one has begun meanwhile; tell whether there was any sleep.
@@ -109,7 +119,7 @@ class EpochTicker:
         """
         with self._work:
             self._awake = False
-            if self._calls:
+            if self.running:
                 self._awake = True
                 return False
             while not self._awake and not self._stop.is_set():

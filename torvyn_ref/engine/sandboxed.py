@@ -5,6 +5,9 @@ An engine adds how a component is instantiated, how a call enters it, and what i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import wasmtime
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
@@ -34,6 +37,8 @@ class SandboxedInstance:
         limits = sandbox.limits
         self._fuel = UNMETERED if limits.fuel is None else limits.fuel
         self._ticks = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
+        self._armed = -1  # the ticker's `advances` when the deadline was set
+        self._functions: dict[Call, Callable[..., Any]] = {}
         self._entered = False
         self._closed = False
         self._dead: Failure | None = None
@@ -60,14 +65,22 @@ class SandboxedInstance:
             raise TorvynError("engine", "reentrant-call", f"{call} was called while another call of the same instance is running")
         if self._closed:
             raise TorvynError("engine", "closed-instance", f"{call} was called on an instance that is closed")
-        self._find(call)
+        function = self._functions[call]
         if self._dead is not None:
             return self._dead
         if isinstance(argument, Element) and not (0 <= argument.sequence <= U64_MAX and 0 <= argument.timestamp_ns <= U64_MAX):
             raise OverflowError(f"sequence {argument.sequence} or timestamp {argument.timestamp_ns} does not fit in a u64")
+        store, ticks = self._store, self._ticks
+        self._wasi.waited_ns = 0  # here and below: `_begin` and `_end`, without their frames
+        store.set_fuel(self._fuel)
+        if ticks is not None:
+            advances = self._ticker.enter()
+            if advances != self._armed:
+                self._armed = advances
+                store.set_epoch_deadline(ticks)
         self._entered = True
         try:
-            return self._enter(call, argument)
+            return self._enter(function, call, argument)
         except GuestFault as fault:
             self._dead = Failure(ErrorKind.FATAL, str(fault), Cause.OWNERSHIP, poisoned=True)
             return self._dead
@@ -79,6 +92,9 @@ class SandboxedInstance:
             self._dead = failure
             return failure
         finally:
+            if ticks is not None:
+                self._ticker.running -= 1
+            self.fuel_used += self._fuel - store.get_fuel()
             self._guest.end_loans()
             self._entered = False
 
@@ -96,15 +112,7 @@ class SandboxedInstance:
 
     # ---- for engines
 
-    def _find(self, call: Call) -> None:
-        """Make sure that the component exports the call's function.
-
-        Raises:
-            KeyError: it does not.
-        """
-        raise NotImplementedError
-
-    def _enter(self, call: Call, argument: Element | Signal | str | None) -> Answer:
+    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
         """Enter the guest and return its answer; whatever the guest does wrong raises here."""
         raise NotImplementedError
 
@@ -117,15 +125,17 @@ class SandboxedInstance:
         raise NotImplementedError
 
     def _begin(self) -> None:
-        """Begin to run guest code: fuel and deadline afresh (ERR-008, ERR-009)."""
-        self._wasi.begin_call()
+        """Begin to run guest code outside of `call`: fuel and deadline afresh (ERR-008, ERR-009)."""
+        self._wasi.waited_ns = 0
         self._store.set_fuel(self._fuel)
         if self._ticks is not None:
-            self._ticker.enter()
-            self._store.set_epoch_deadline(self._ticks)
+            advances = self._ticker.enter()
+            if advances != self._armed:
+                self._armed = advances
+                self._store.set_epoch_deadline(self._ticks)
 
     def _end(self) -> None:
         """Note that guest code has stopped running."""
         if self._ticks is not None:
-            self._ticker.leave()
+            self._ticker.running -= 1
         self.fuel_used += self._fuel - self._store.get_fuel()

@@ -7,7 +7,7 @@ in, and stores that a trap has poisoned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,7 +209,6 @@ class StockInstance(SandboxedInstance):
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, sandbox: Sandbox, role: Role, *, has_lifecycle: bool) -> None:
         super().__init__(engine, ticker, sandbox, role, has_lifecycle=has_lifecycle)
         self.border = Border(self._guest, self._wasi, sandbox.capabilities)
-        self._functions: Mapping[Call, component.Func] = {}
         self._linker = Linker(engine)
 
     def start(self, compiled: Component, plan: Plan, exports: list[tuple[str, tuple[Call, ...]]]) -> None:
@@ -231,27 +230,16 @@ class StockInstance(SandboxedInstance):
         finally:
             self._end()
             self._entered = False
-        functions: dict[Call, component.Func] = {}
         for name, calls in exports:
             interface = instance.get_export_index(self._store, name)
             for call in calls:
                 index = instance.get_export_index(self._store, call, interface)
                 function = instance.get_func(self._store, index) if index is not None else None
                 assert function is not None, f"{name} {call} was there when the component was checked"
-                functions[call] = function
-        self._functions = functions
+                self._functions[call] = function
 
-    def _find(self, call: Call) -> None:
-        self._functions[call]
-
-    def _enter(self, call: Call, argument: Element | Signal | str | None) -> Answer:
-        arguments = self._lower(argument)
-        self._begin()
-        try:
-            result = self._functions[call](self._store, *arguments)
-        finally:
-            self._end()
-        return DECODE[call](self._store, self._guest, result)
+    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
+        return DECODE[call](self._store, self._guest, function(self._store, *self._lower(argument)))
 
     def _failure_of(self, error: BaseException) -> Failure | None:
         if not isinstance(error, WasmtimeError):

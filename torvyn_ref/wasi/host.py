@@ -19,17 +19,17 @@ MAX_HANDLES = 1024
 
 
 class WasiHost:
-    """What WASI functions work on; engines pass it as their first argument."""
+    """What WASI functions work on; engines pass it as their first argument.
+
+    Attributes:
+        waited_ns: what the running call has waited; whoever begins a call sets it to 0.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self._held: dict[int, object] = {}
         self._next = 1
-        self._waited_ns = 0
-
-    def begin_call(self) -> None:
-        """Note that a call of the guest begins: what it may wait starts over."""
-        self._waited_ns = 0
+        self.waited_ns = 0
 
     def use(self, capability: str, detail: str) -> None:
         """Tell the audit that a granted capability is used, before it is (CAP-039)."""
@@ -47,10 +47,10 @@ class WasiHost:
         while (ahead := due_ns - clock.monotonic_ns()) > 0:
             if wait is None:
                 raise GuestFault("the component waits for a timer, and this sandbox lets no component wait inside a call")
-            if timeout_ms is not None and (left := timeout_ms * 1_000_000 - self._waited_ns) < ahead:
+            if timeout_ms is not None and (left := timeout_ms * 1_000_000 - self.waited_ns) < ahead:
                 wait(left)
                 raise GuestTimeout(f"the component wanted to wait beyond the {timeout_ms} ms of its call")
-            self._waited_ns += ahead
+            self.waited_ns += ahead
             wait(ahead)
 
     # ---- handles

@@ -146,7 +146,6 @@ class DirectInstance(SandboxedInstance):
         super().__init__(engine, ticker, sandbox, role, has_lifecycle=has_lifecycle)
         self._capabilities = sandbox.capabilities
         self._bound: Bound | None = None
-        self._functions: dict[Call, Callable[..., Any]] = {}
 
     def start(self, plan: Plan, exports: list[tuple[str, tuple[Call, ...]]]) -> None:
         """Instantiate under the limits of a call.
@@ -164,24 +163,17 @@ class DirectInstance(SandboxedInstance):
             self._entered = False
         self._functions = {call: self._bound.calls[name][call] for name, calls in exports for call in calls}
 
-    def _find(self, call: Call) -> None:
-        self._functions[call]
-
-    def _enter(self, call: Call, argument: Element | Signal | str | None) -> Answer:
-        function = self._functions[call]
+    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
         if argument.__class__ is Element:
             assert isinstance(argument, Element)
             meta = (argument.sequence, argument.timestamp_ns, argument.content_type)
             arguments: tuple[Any, ...] = ((meta, self._guest.lend(argument.handle), CONTEXT_REP),)
         else:
             arguments = () if argument is None else (str(argument),)
-        self._begin()
         try:
             value = function(*arguments)
         except GuestFault as fault:
             raise BreachError(fault) from None
-        finally:
-            self._end()
         return DECODE[call](self._guest, value)
 
     def _failure_of(self, error: BaseException) -> Failure | None:
