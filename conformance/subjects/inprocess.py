@@ -43,6 +43,15 @@ class ResourcesFacet(Protocol):
     def transition(self, request: p.ResourceTransition, /) -> p.Done: ...  # noqa: D102
 
 
+class MoreResources(ResourcesFacet, Protocol):
+    """The messages `resources.*` that a subject may leave out."""
+
+    def clone(self, request: p.Clone, /) -> p.HandleReply: ...  # noqa: D102
+    def live(self, request: p.ListLive, /) -> p.LiveReply: ...  # noqa: D102
+    def register_flow(self, request: p.RegisterFlow, /) -> p.Done: ...  # noqa: D102
+    def close_copies(self, request: p.CloseCopies, /) -> p.CopiesReply: ...  # noqa: D102
+
+
 class StreamsFacet(Protocol):
     """One stream of numbers; see the messages `streams.*`."""
 

@@ -135,12 +135,18 @@ class Unsupported(Reply, frozen=True, tag="unsupported"):
 
 
 class OpenResources(Request, frozen=True, tag="resources.open"):
-    """Start over with a fresh resource manager; what the previous one held is gone."""
+    """Start over with a fresh resource manager; what the previous one held is gone.
+
+    Attributes:
+        default_budget_bytes: the budget of a component that has none of its own; None leaves the runtime's own default.
+        level: how much is observed: off, production or diagnostic. A subject without levels ignores it.
+    """
 
     table_capacity: U32 = 64
     tiers: tuple[TierSetting, ...] = ()
     exhaustion: str = "fallback-alloc"
-    default_budget_bytes: U64 = 64 * 1024 * 1024
+    default_budget_bytes: U64 | None = 64 * 1024 * 1024
+    level: str = "production"
 
 
 class Allocate(Request, frozen=True, tag="resources.allocate"):
@@ -343,12 +349,73 @@ class PoolReply(Reply, frozen=True, tag="pool"):
     exhaustion_count: int
 
 
+class CopyRoute(Message, frozen=True):
+    """Copies that went the same way for the same reason; `source` and `target` are owners.
+
+    A write goes from the component to the host, a read from the host to the component.
+    """
+
+    source: str
+    target: str
+    reason: str
+    ops: int
+    bytes: int
+
+
 class CopiesReply(Reply, frozen=True, tag="copies"):
-    """A flow's copies: operations by reason, and all bytes."""
+    """A flow's copies: operations by reason, and all bytes; where the runtime knows, also bytes by reason, and who copied to whom."""
 
     total_copy_ops: int
     total_payload_bytes: int
     ops_by_reason: dict[str, int]
+    bytes_by_reason: dict[str, int] = {}
+    metadata_bytes: int = 0
+    routes: tuple[CopyRoute, ...] = ()
+
+
+# ---- facet resources: what a subject may add. Who leaves one out names it in its declaration's `unsupported`.
+
+
+class Clone(Request, frozen=True, tag="resources.clone"):
+    """Copy a buffer that one owns or borrows into a new mutable one of the caller's → `handle`."""
+
+    handle: Handle
+    caller: str
+    flow: U64 = 1
+
+
+class ListLive(Request, frozen=True, tag="resources.live"):
+    """List the live buffers → `live`."""
+
+
+class RegisterFlow(Request, frozen=True, tag="resources.register-flow"):
+    """Tell the manager of a flow → `done`; a second time it changes nothing."""
+
+    flow: U64
+
+
+class CloseCopies(Request, frozen=True, tag="resources.close-copies"):
+    """Take a finished flow's final copy summary → `copies`; from then on the flow reads zero."""
+
+    flow: U64
+
+
+class LiveBuffer(Message, frozen=True):
+    """A live buffer of an inventory; `age_ns` counts from its allocation, on any clock that never goes back."""
+
+    handle: Handle
+    owner: str
+    age_ns: int
+    flow: int | None = None
+    state: str = ""
+
+
+class LiveReply(Reply, frozen=True, tag="live"):
+    """The live buffers, in any order, and the counts that balance: created = released + live."""
+
+    buffers: tuple[LiveBuffer, ...]
+    created: int | None = None
+    released: int | None = None
 
 
 # ---------------------------------------------------------------- facet streams
@@ -429,6 +496,9 @@ class Answer(Message, frozen=True):
         count: flush: how many elements to emit.
         claims_sequence: the sequence that the component writes into its metadata; the runtime must overwrite it (ORD-002).
         keeps: mutable buffers of 16 bytes that the component allocates and never gives back.
+        reads: how often the component reads the whole payload that it was given, besides what an emit reads.
+        chunk: those reads go in pieces of so many bytes; 0 for one piece.
+        clones: emit during a data call: by clone-into-mutable, not by reading and writing.
         spends_ns: virtual time that passes during the call.
     """
 
@@ -442,6 +512,9 @@ class Answer(Message, frozen=True):
     ports: tuple[str, ...] = ()
     keeps: int = 0
     spends_ns: int = 0
+    reads: U32 = 0
+    chunk: U32 = 0
+    clones: bool = False
 
 
 class Script(Message, frozen=True):
@@ -555,14 +628,30 @@ class StageStats(Message, frozen=True):
     errors: int
 
 
+class FlowCopies(Message, frozen=True):
+    """A finished flow's copies: operations by reason, all bytes, and by stage the bytes copied per byte that entered it.
+
+    A stage's amplification is (bytes read + bytes written) / bytes entering; None where nothing entered, as at a source.
+    """
+
+    total_copy_ops: int
+    total_payload_bytes: int
+    ops_by_reason: dict[str, int]
+    amplification: dict[str, float | None] = {}
+
+
 class FlowRunReply(Reply, frozen=True, tag="flow-run"):
-    """How a flow ended, and everything that happened; streams are in the order of the specification's edges."""
+    """How a flow ended, and everything that happened; streams are in the order of the specification's edges.
+
+    `copies` is None where the runtime does not keep them.
+    """
 
     state: str
     trace: tuple[AnyEvent, ...]
     streams: tuple[StreamStats, ...]
     stages: dict[str, StageStats]
     live_buffers: int
+    copies: FlowCopies | None = None
 
 
 # ---------------------------------------------------------------- facet guests
@@ -673,6 +762,10 @@ AnyRequest = (
     | PoolCounters
     | CopyCounters
     | ResourceTransition
+    | Clone
+    | ListLive
+    | RegisterFlow
+    | CloseCopies
     | OpenStream
     | PushValue
     | PopValue
@@ -700,6 +793,7 @@ AnyReply = (
     | BudgetReply
     | PoolReply
     | CopiesReply
+    | LiveReply
     | StreamReply
     | PushedReply
     | PoppedReply

@@ -182,10 +182,11 @@ class ResourcesClient:
         table_capacity: int = 64,
         tiers: tuple[p.TierSetting, ...] = (),
         exhaustion: str = "fallback-alloc",
-        default_budget_bytes: int = 64 * 1024 * 1024,
+        default_budget_bytes: int | None = 64 * 1024 * 1024,
+        level: str = "production",
     ) -> None:
-        """Start over with a fresh manager."""
-        self._ask(p.OpenResources(table_capacity, tiers, exhaustion, default_budget_bytes), p.Done)
+        """Start over with a fresh manager; a default budget of None leaves the runtime's own."""
+        self._ask(p.OpenResources(table_capacity, tiers, exhaustion, default_budget_bytes, level), p.Done)
 
     def allocate(self, owner: str, capacity: int, flow: int = 1) -> p.Handle:
         """Allocate a buffer."""
@@ -258,6 +259,22 @@ class ResourcesClient:
     def transition(self, old: str, new: str) -> None:
         """Ask whether one state label may follow another; `Refused("invalid-transition")` when not."""
         self._ask(p.ResourceTransition(old, new), p.Done)
+
+    def clone(self, handle: p.Handle, caller: str, flow: int = 1) -> p.Handle:
+        """Copy a buffer into a new mutable one."""
+        return self._ask(p.Clone(handle, caller, flow), p.HandleReply).handle
+
+    def live(self) -> p.LiveReply:
+        """Return the inventory of live buffers."""
+        return self._ask(p.ListLive(), p.LiveReply)
+
+    def register_flow(self, flow: int) -> None:
+        """Tell of a flow."""
+        self._ask(p.RegisterFlow(flow), p.Done)
+
+    def close_copies(self, flow: int) -> p.CopiesReply:
+        """Take a finished flow's final copies; its counters then read zero."""
+        return self._ask(p.CloseCopies(flow), p.CopiesReply)
 
 
 class StreamsClient:

@@ -28,13 +28,14 @@ class Called(Event, frozen=True, kw_only=True, tag="call"):
     """A component is entered.
 
     `fn` is the WIT function name. `seq` is the element's sequence for data calls. `tag` is the payload that the component sees, as text,
-    up to its first space.
+    up to its first space. `buffer` is the handle that it is lent, named as in `buf` events.
     """
 
     stage: str
     fn: str
     seq: int | None = None
     tag: str | None = None
+    buffer: str | None = None
 
 
 class Returned(Event, frozen=True, kw_only=True, tag="ret"):
@@ -48,7 +49,7 @@ class Returned(Event, frozen=True, kw_only=True, tag="ret"):
 
 
 class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):
-    """An element entered a stream; `depth` and `credits` are the stream's right after. `tag` as in `call`."""
+    """An element entered a stream; `depth` and `credits` are the stream's right after. `tag` and `buffer` as in `call`."""
 
     stream: int
     seq: int
@@ -56,15 +57,17 @@ class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):
     credits: int
     timestamp: int = 0
     tag: str | None = None
+    buffer: str | None = None
 
 
 class Dequeued(Event, frozen=True, kw_only=True, tag="deq"):
-    """The consumer took an element; `depth` and `credits` are the stream's right after."""
+    """The consumer took an element; `depth` and `credits` are the stream's right after. `buffer` as in `call`."""
 
     stream: int
     seq: int
     depth: int
     credits: int
+    buffer: str | None = None
 
 
 class PressureChanged(Event, frozen=True, kw_only=True, tag="bp"):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
 from conformance.subjects.reference.parts import ReferenceParts
+from torvyn_ref.events import Observer
 from torvyn_ref.ids import HOST, TRANSIT, FlowId, Handle, Owner, handle_generation, handle_index, make_handle, show_owner
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState, Tier, TierConfig
+from torvyn_ref.resources.budgets import DEFAULT_BUDGET_BYTES
+from torvyn_ref.resources.copies import CopyStats
 from torvyn_ref.resources.manager import Reclaimed
 from torvyn_ref.resources.pools import Exhaustion
 
 _DONE = p.Done()
+LEVELS = ("off", "production", "diagnostic")
 _OWNER_FIELDS = frozenset({"owner", "expected_owner", "actual_caller", "borrower", "component"})
 
 
@@ -31,19 +37,19 @@ class ReferenceResources:
             exhaustion = Exhaustion(request.exhaustion)
         except ValueError as error:
             raise Refused("invalid-config", str(error)) from error
-        if tiers:
-            config = ManagerConfig(request.table_capacity, tiers, exhaustion, request.default_budget_bytes)
-        else:
-            config = ManagerConfig(
-                table_capacity=request.table_capacity, exhaustion=exhaustion, default_budget_bytes=request.default_budget_bytes
-            )
-        self._manager = self._parts.manager(config)
+        if request.level not in LEVELS:
+            raise Refused("invalid-config", f"{request.level!r} is no level: {', '.join(LEVELS)}")
+        default = DEFAULT_BUDGET_BYTES if request.default_budget_bytes is None else request.default_budget_bytes
+        config = ManagerConfig(request.table_capacity, exhaustion=exhaustion, default_budget_bytes=default)
+        observer = None if request.level == "off" else Observer()
+        self._manager = self._parts.manager(replace(config, tiers=tiers) if tiers else config, observer=observer)
         return _DONE
 
     def allocate(self, request: p.Allocate) -> p.HandleReply:
         """Allocate."""
         owner = parse_owner(request.owner)
-        return p.HandleReply(wire_handle(self._manager.allocate(owner, request.capacity, FlowId(request.flow))))
+        now = time.monotonic_ns()
+        return p.HandleReply(wire_handle(self._manager.allocate(owner, request.capacity, FlowId(request.flow), now_ns=now)))
 
     def release(self, request: p.Release) -> p.Done:
         """Release."""
@@ -136,10 +142,7 @@ class ReferenceResources:
 
     def copies(self, request: p.CopyCounters) -> p.CopiesReply:
         """Show a flow's copies."""
-        stats = self._manager.copy_stats(FlowId(request.flow))
-        return p.CopiesReply(
-            stats.total_copy_ops, stats.total_payload_bytes, {str(reason): count for reason, count in stats.ops_by_reason.items()}
-        )
+        return _copies(self._manager.copy_stats(FlowId(request.flow)))
 
     def transition(self, request: p.ResourceTransition) -> p.Done:
         """Accept or refuse a pair of state labels."""
@@ -154,6 +157,31 @@ class ReferenceResources:
                 {"machine": "ResourceState", "old": request.old, "new": request.new},
             )
         return _DONE
+
+    # ---- what a subject may add
+
+    def clone(self, request: p.Clone) -> p.HandleReply:
+        """Clone."""
+        now, caller = time.monotonic_ns(), parse_owner(request.caller)
+        return p.HandleReply(wire_handle(self._manager.clone(_handle(request.handle), caller, FlowId(request.flow), now_ns=now)))
+
+    def live(self, _request: p.ListLive) -> p.LiveReply:
+        """List what is alive."""
+        now = time.monotonic_ns()
+        seen = tuple(
+            p.LiveBuffer(wire_handle(one.handle), show_owner(one.owner), now - one.allocated_ns, one.flow, str(one.state))
+            for one in self._manager.live()
+        )
+        return p.LiveReply(seen, self._manager.created, self._manager.released)
+
+    def register_flow(self, request: p.RegisterFlow) -> p.Done:
+        """Do what the reference does of itself when a flow is first heard of: open its counters, and keep them when they are open."""
+        self._manager.copy_stats(FlowId(request.flow))
+        return _DONE
+
+    def close_copies(self, request: p.CloseCopies) -> p.CopiesReply:
+        """Show a flow's final copies, and forget them."""
+        return _copies(self._manager.close_flow_copies(FlowId(request.flow)))
 
 
 def parse_owner(text: str) -> Owner:
@@ -188,6 +216,19 @@ def wire_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         else:
             wire[key] = value if isinstance(value, (int, float, bool)) or value is None else str(value)
     return wire
+
+
+def _copies(stats: CopyStats) -> p.CopiesReply:
+    return p.CopiesReply(
+        stats.total_copy_ops,
+        stats.total_payload_bytes,
+        {str(reason): count for reason, count in stats.ops_by_reason.items()},
+        {str(reason): count for reason, count in stats.bytes_by_reason.items()},
+        routes=tuple(
+            p.CopyRoute(show_owner(route.source), show_owner(route.target), str(route.reason), route.ops, route.bytes)
+            for route in stats.routes
+        ),
+    )
 
 
 def _handle(handle: p.Handle) -> Handle:

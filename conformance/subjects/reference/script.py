@@ -101,6 +101,9 @@ class ScriptedComponent:
 
     def _play(self, guest: Guest, answer: p.Answer, element: Element | None) -> Answer:
         self._meanwhile(guest, answer)
+        if element is not None:
+            for _ in range(answer.reads):
+                self._read(guest, answer, element)
         match answer.do:
             case "emit":
                 return self._fresh(guest, answer) if element is None else self._copy(guest, answer, element)
@@ -132,7 +135,16 @@ class ScriptedComponent:
         self._emitted += 1
         return self._claiming(guest.emit(tag.ljust(answer.size, b"."), answer.content_type), answer)
 
+    @staticmethod
+    def _read(guest: Guest, answer: p.Answer, element: Element) -> None:
+        """Read a payload that nobody needs, whole or in chunks: what is counted is the reading."""
+        size = guest.resources.size(element.handle)
+        for offset in range(0, size, answer.chunk or max(size, 1)):
+            guest.resources.read(element.handle, guest.owner, offset, answer.chunk or size)
+
     def _copy(self, guest: Guest, answer: p.Answer, element: Element) -> Output:
+        if answer.clones:
+            return self._claiming(guest.clone(element), answer)
         return self._claiming(guest.emit(guest.read(element), answer.content_type or element.content_type), answer)
 
     @staticmethod

@@ -36,7 +36,8 @@ class TraceWriter(Observer):
         if element is None:
             self.events.append(e.Called(at=at, stage=stage, fn=str(call)))
         else:
-            self.events.append(e.Called(at=at, stage=stage, fn=str(call), seq=element.sequence, tag=self._tag(element)))
+            tag, buffer = self._tag(element), show_handle(element.handle)
+            self.events.append(e.Called(at=at, stage=stage, fn=str(call), seq=element.sequence, tag=tag, buffer=buffer))
 
     def returned(self, at: int, stage: str, call: Call, answer: Answer) -> None:
         """Write it down."""
@@ -54,12 +55,14 @@ class TraceWriter(Observer):
                 credits=credits_,
                 timestamp=element.timestamp_ns,
                 tag=self._tag(element),
+                buffer=show_handle(element.handle),
             )
         )
 
     def dequeued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
         """Write it down."""
-        self.events.append(e.Dequeued(at=at, stream=stream, seq=element.sequence, depth=depth, credits=credits_))
+        buffer = show_handle(element.handle)
+        self.events.append(e.Dequeued(at=at, stream=stream, seq=element.sequence, depth=depth, credits=credits_, buffer=buffer))
 
     def pressure(self, at: int, stream: int, *, on: bool, depth: int, duration_ns: int | None) -> None:
         """Write it down."""
