@@ -25,7 +25,7 @@ from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST, U64_MAX, FlowId
-from torvyn_ref.resources import ResourceError, ResourceManager
+from torvyn_ref.resources import ResourceError, ResourceManager, amplification
 
 
 class _Phase(StrEnum):
@@ -259,7 +259,10 @@ class FlowDriver(Delivery):
             discarded=self._discarded,
             duration_ns=0 if self._started is None else now - self._started,
             streams=tuple(edge.stream.statistics() for edge in self.edges),
-            stages=tuple(StageStatistics(stage.name, stage.invocations, stage.errors, stage.busy_ns) for stage in self.stages),
+            stages=tuple(
+                StageStatistics(stage.name, stage.invocations, stage.errors, stage.busy_ns, amplification(copies, stage.owner))
+                for stage in self.stages
+            ),
             copies=copies.ops_by_reason,
             copied_bytes=copies.bytes_by_reason,
             live_buffers=len(self._resources.live(self.flow)),

@@ -13,12 +13,13 @@ from torvyn_ref.streams import StreamStatistics
 
 @dataclass(frozen=True, slots=True)
 class StageStatistics:
-    """A stage's work: calls made, calls failed, nanoseconds inside the component."""
+    """A stage's work: calls made, calls failed, nanoseconds inside the component, bytes copied per byte that entered (COPY-017)."""
 
     name: str
     invocations: int
     errors: int
     busy_ns: int
+    amplification: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ from torvyn_ref.flow import (
 from torvyn_ref.flow.simulate import simulate
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ManagerConfig
-from torvyn_ref.resources.copies import CopyStats, amplification
 from torvyn_ref.streams import OverflowPolicy, Stream, StreamConfig
 
 MILLISECOND = 1_000_000
@@ -95,8 +94,7 @@ class ReferenceFlows:
             report = simulate(shell, instances, clock, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
         except TorvynError as error:  # a running flow refuses nothing: this is a defect of the runtime, and must not read as a refusal
             raise RuntimeError(f"the runtime broke inside a flow: {error}") from error
-        copies = _copies(spec, manager.copy_stats(FLOW))
-        return _reply(spec, shell, report, writer, manager.live_count, copies)
+        return _reply(spec, shell, report, writer, manager.live_count)
 
     def transition(self, request: p.FlowTransition) -> p.Done:
         """Accept or refuse a pair of flow states."""
@@ -196,13 +194,7 @@ def _policy(schedule: p.Schedule) -> ConsumerFirst | ProducerFirst | Scripted:
             raise Refused("invalid-config", f"{other!r} is no schedule: consumer-first, producer-first, scripted")
 
 
-def _copies(spec: p.FlowSpec, stats: CopyStats) -> p.FlowCopies:
-    ops = {str(reason): count for reason, count in stats.ops_by_reason.items()}
-    ratios = {stage.name: amplification(stats, Owner(number)) for number, stage in enumerate(spec.stages, start=1)}
-    return p.FlowCopies(stats.total_copy_ops, stats.total_payload_bytes, ops, ratios)
-
-
-def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWriter, live: int, copies: p.FlowCopies) -> p.FlowRunReply:
+def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWriter, live: int) -> p.FlowRunReply:
     trace = writer.events
     if shell.reached_max_calls and trace and isinstance(trace[-1], Done):
         trace[-1] = msgspec.structs.replace(trace[-1], reason="max-calls")
@@ -220,5 +212,10 @@ def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWri
             if stage.name in statistics
         },
         live_buffers=live,
-        copies=copies,
+        copies=p.FlowCopies(
+            sum(report.copies.values()),
+            sum(report.copied_bytes.values()),
+            {str(reason): count for reason, count in report.copies.items()},
+            {stage.name: stage.amplification for stage in report.stages},
+        ),
     )
