@@ -14,13 +14,16 @@ from conformance.subjects import protocol as p
 from conformance.subjects.reference.parts import ReferenceParts
 from torvyn_ref.calls import Call, Cause, Element, Failure, FlowContext, Output, Role
 from torvyn_ref.clock import VirtualClock
+from torvyn_ref.engine.direct import DirectEngine
 from torvyn_ref.engine.protocol import Compiled, Engine, Instance, Limits, Sandbox
 from torvyn_ref.engine.stock import StockEngine
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 from torvyn_ref.resources import ManagerConfig, ResourceManager
 from torvyn_ref.resources.pools import DEFAULT_TIERS, TierConfig
 
-ENGINES: Mapping[str, Callable[[], Engine]] = MappingProxyType({"stock": lambda: StockEngine(threaded=False)})
+ENGINES: Mapping[str, Callable[[], Engine]] = MappingProxyType(
+    {"direct": lambda: DirectEngine(threaded=False), "stock": lambda: StockEngine(threaded=False)}
+)
 """The engines by name, the subject's own choice first. Calls end by fuel alone, so that runs repeat exactly."""
 
 _DONE = p.Done()
