@@ -10,6 +10,7 @@ from rich.text import Text
 
 from torvyn_ref.calls import Call
 from torvyn_ref.flow import FlowReport, FlowState
+from torvyn_ref.ids import show_owner
 from torvyn_ref.planning import COMPONENT_INIT
 from torvyn_ref.session import Outcome
 from torvyn_ref.terminal import plain, say
@@ -100,6 +101,14 @@ def show(outcome: Outcome, console: Console) -> None:
     say(f"pressure   {report.pressure_events} events")
     reclaimed = f" ({report.reclaimed_buffers} kept by components were taken back)" if report.reclaimed_buffers else ""
     say(f"buffers    {report.live_buffers} live{reclaimed}")
+    balance = report.balance
+    say(f"balance    {balance.created} created = {balance.released} released + {balance.live} live")
+    for holding in balance.holdings:  # only if the runtime is broken
+        say(f"           {holding.state.lower()} by {show_owner(holding.owner)}: {holding.buffers} ({size(holding.capacity)})")
+    for each in report.kept:
+        made = "" if each.maker == each.stage else f", allocated by {plain(each.maker)}"
+        age = "" if each.oldest_ns is None else f", the oldest for {each.oldest_ns / 1e6:.1f} ms"
+        say(f"kept       {plain(each.stage)}: {each.buffers} ({size(each.capacity)}){made}{age}")
     stages = _table("<stage", "<role", "<engine", "calls", "errors", "ms")
     for info, stage in zip(prepared.stages, report.stages, strict=True):
         _row(stages, info.name, info.role, info.engine, stage.invocations, stage.errors, f"{stage.busy_ns / 1e6:.1f}")

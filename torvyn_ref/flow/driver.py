@@ -22,7 +22,7 @@ from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
 from torvyn_ref.flow.settings import DONE, YIELD, FlowSettings, StageSetup, Step, Wait
 from torvyn_ref.flow.stage import Invoke, Stage
 from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
-from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
+from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics, kept
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST, U64_MAX, FlowId
 from torvyn_ref.resources import ResourceError, ResourceManager, amplification
@@ -240,7 +240,8 @@ class FlowDriver(Delivery):
             stream = edge.stream
             if stream.settle(now) and self._observer is not None:
                 self._observer.pressure(now, edge.index, on=False, depth=stream.depth, duration_ns=now - stream.active_since)
-        reclaimed = len(self._resources.release_flow(self.flow).freed)
+        freed = self._resources.release_flow(self.flow).freed
+        balance = self._resources.balance(self.flow)
         copies = self._resources.close_flow_copies(self.flow)
         if self._lifecycle.state is FlowState.VALIDATED:  # an init failed: the flow never ran
             reason, event = Reason.COMPONENT_ERROR, FlowEvent.FAILED
@@ -266,7 +267,9 @@ class FlowDriver(Delivery):
             copies=copies.ops_by_reason,
             copied_bytes=copies.bytes_by_reason,
             live_buffers=len(self._resources.live(self.flow)),
-            reclaimed_buffers=reclaimed,
+            reclaimed_buffers=len(freed),
+            kept=kept(freed, {stage.owner: stage.name for stage in self.stages}, now),
+            balance=balance,
         )
         if self._observer is not None:
             self._observer.done(now, self.report)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torvyn_ref.calls import Call, Failure
 from torvyn_ref.flow.cancellation import Reason
 from torvyn_ref.flow.states import FlowState
-from torvyn_ref.resources import CopyReason
+from torvyn_ref.ids import Owner, show_owner
+from torvyn_ref.resources import Balance, CopyReason, Reclaimed
 from torvyn_ref.streams import StreamStatistics
 
 
@@ -35,6 +37,37 @@ class StageFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Buffers that one stage still had when the flow ended, and that were taken back: who leaked, how much, since when (OWN-040).
+
+    Attributes:
+        stage: who had them; `host` for the runtime itself.
+        maker: the stage that allocated them.
+        capacity: in bytes, summed.
+        oldest_ns: age of the oldest; None when no allocation named its instant.
+    """
+
+    stage: str
+    maker: str
+    buffers: int
+    capacity: int
+    oldest_ns: int | None
+
+
+def kept(freed: Iterable[Reclaimed], stages: Mapping[Owner, str], now: int) -> tuple[Kept, ...]:
+    """Sum up what a flow's end took back, by who had it and who made it."""
+    groups: dict[tuple[str, str], list[Reclaimed]] = {}
+    for record in freed:
+        stage, maker = (stages.get(owner, show_owner(owner)) for owner in (record.previous_owner, record.maker))
+        groups.setdefault((stage, maker), []).append(record)
+    sums = []
+    for (stage, maker), records in sorted(groups.items()):
+        ages = [now - record.allocated_ns for record in records if record.allocated_ns]
+        sums.append(Kept(stage, maker, len(records), sum(record.capacity for record in records), max(ages, default=None)))
+    return tuple(sums)
+
+
+@dataclass(frozen=True, slots=True)
 class FlowReport:
     """A finished flow.
 
@@ -46,6 +79,8 @@ class FlowReport:
         streams: in the order of the flow's edges.
         live_buffers: of this flow, after everything was released: 0, or the runtime is broken (CANCEL-015).
         reclaimed_buffers: what components had kept and the flow's end took back.
+        kept: the same, by stage.
+        balance: of the flow's buffers after that: all that were created have been released, or are live.
     """
 
     state: FlowState
@@ -61,6 +96,8 @@ class FlowReport:
     copied_bytes: dict[CopyReason, int]
     live_buffers: int
     reclaimed_buffers: int
+    kept: tuple[Kept, ...]
+    balance: Balance
 
     @property
     def total_elements(self) -> int:
