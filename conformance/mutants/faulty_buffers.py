@@ -210,7 +210,7 @@ class FreezeCopies(ResourceManager):
     def freeze(self, handle: Handle, caller: Owner) -> None:
         """Freeze, and count."""
         super().freeze(handle, caller)
-        copies = self._table[handle].copies
+        copies = self._table[handle].book[caller]
         copies.write_ops += 1
         copies.write_bytes += self.size(handle)
 
@@ -298,10 +298,11 @@ class ClonesAreNotCounted(Clones):
 
     def clone(self, handle: Handle, caller: Owner, flow: FlowId, *, now_ns: int = 0) -> Handle:
         """Clone, and cover it up."""
+        cross = self._ledger[flow][caller].cross
+        before = dict(cross)
         copy = super().clone(handle, caller, flow, now_ns=now_ns)
-        copies = self._table[copy].copies
-        copies.cross_ops -= 1
-        copies.cross_bytes -= self.size(copy)
+        cross.clear()
+        cross.update(before)
         return copy
 
 

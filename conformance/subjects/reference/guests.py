@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from atexit import register
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from itertools import count
 from types import MappingProxyType
+from weakref import finalize
 
 from conformance.errors import NotOffered, Refused
 from conformance.subjects import protocol as p
@@ -40,6 +42,7 @@ class ReferenceGuests:
     def __init__(self, parts: ReferenceParts) -> None:
         self._parts = parts
         self._guest: _Guest | None = None
+        self._abandon: Callable[[], object] = _nothing
 
     def open(self, request: p.OpenGuest) -> p.Done:
         """Start over."""
@@ -50,6 +53,8 @@ class ReferenceGuests:
             raise Refused("unknown-engine", f"{request.engine!r} is none of {', '.join(ENGINES)}", {"engine": request.engine})
         compiled = _compiled(request.engine or next(iter(ENGINES)), request.component)
         self._guest = _Guest(self._parts, request, compiled)
+        # A store must not outlive the process's modules, and nobody is obliged to close a guest.
+        self._abandon = finalize(self, self._guest.abandon)
         return _DONE
 
     def call(self, request: p.CallGuest) -> p.GuestAnswerReply:
@@ -72,9 +77,10 @@ class ReferenceGuests:
         return self._guest
 
     def _end(self) -> None:
-        if self._guest is not None:
-            self._guest.close()
-            self._guest = None
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.close()
+            self._abandon()
 
 
 class _Guest:
@@ -92,23 +98,20 @@ class _Guest:
         self._clock = VirtualClock()
         limits = Limits(fuel=request.fuel, call_timeout_ms=None)
         sandbox = Sandbox(_OWNER, self._flow, self._resources, parts.context(context), self._clock, limits)
-        self._instance: Instance = parts.instance(compiled.instantiate(Role.PROCESSOR, sandbox))
+        self._instance: Instance | None = parts.instance(compiled.instantiate(Role.PROCESSOR, sandbox))
         self._alive = True
         self._sequence = 0
-        self._host_ops = 0
-        self._host_bytes = 0
         if self._instance.has_lifecycle:
             answer = self._instance.call(Call.INIT, "")
             if isinstance(answer, Failure):
-                self.close()
+                self.abandon()
                 raise Refused("init-failed", answer.message, {"kind": str(answer.kind)})
 
     def call(self, request: p.CallGuest) -> p.GuestAnswerReply:
+        assert self._instance is not None, "only a guest that nobody can call is abandoned"
         resources = self._resources
         handle = resources.allocate(HOST, len(request.payload), self._flow)
         resources.write(handle, HOST, 0, request.payload)
-        self._host_ops += bool(request.payload)
-        self._host_bytes += len(request.payload)
         resources.set_content_type(handle, HOST, request.buffer_content_type)
         resources.freeze(handle, HOST)
         resources.borrow(handle, _OWNER)
@@ -138,22 +141,32 @@ class _Guest:
     def seen(self) -> p.GuestSeenReply:
         resources = self._resources
         used, limit = resources.budget(_OWNER)
-        copies = resources.copy_stats(self._flow)
+        copies = [route for route in resources.copy_stats(self._flow).routes if route.component == _OWNER]
         return p.GuestSeenReply(
             owned=sum(1 for seen in resources.live() if seen.owner == _OWNER),
             live=resources.live_count,
             used=used,
             limit=limit,
-            copy_ops=copies.total_copy_ops - self._host_ops,
-            copy_bytes=copies.total_payload_bytes - self._host_bytes,
+            copy_ops=sum(route.ops for route in copies),
+            copy_bytes=sum(route.bytes for route in copies),
         )
 
     def close(self) -> None:
-        if self._alive and self._instance.has_lifecycle:
+        if self._alive and self._instance is not None and self._instance.has_lifecycle:
             self._instance.call(Call.TEARDOWN)
-        self._alive = False
-        self._instance.close()
+        self.abandon()
         self._resources.force_reclaim(_OWNER)
+
+    def abandon(self) -> None:
+        """Let go of the store and of its engine, without another call; idempotent."""
+        self._alive = False
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+
+
+def _nothing() -> None:
+    """Do nothing: no guest has been opened."""
 
 
 @cache
@@ -162,6 +175,13 @@ def _engine(name: str) -> Engine:
 
 
 _COMPILED: dict[tuple[str, bytes], Compiled] = {}
+
+
+@register
+def _let_go() -> None:
+    """Give engines back while the process still has what it takes: wasmtime-py complains otherwise."""
+    _COMPILED.clear()
+    _engine.cache_clear()
 
 
 def _compiled(engine: str, component: bytes) -> Compiled:
