@@ -230,7 +230,8 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         raise OverdueError(f"the check did not end within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again every second: an exception raised inside a destructor or a foreign callback is swallowed there.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
