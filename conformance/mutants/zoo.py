@@ -6,11 +6,31 @@ a runtime has had or an implementer is likely to make.
 
 from __future__ import annotations
 
-from conformance.mutants import faulty_buffers, faulty_flows, faulty_handles, faulty_reports, faulty_resources, faulty_streams, guests
+from conformance.mutants import (
+    faulty_buffers,
+    faulty_copies,
+    faulty_flows,
+    faulty_handles,
+    faulty_pools,
+    faulty_reports,
+    faulty_resources,
+    faulty_streams,
+    guests,
+)
 from conformance.mutants.registry import MUTANTS, Mutant
 from conformance.subjects.inprocess import InProcess
 
-ROOMS = (faulty_resources, faulty_handles, faulty_streams, faulty_flows, faulty_reports, faulty_buffers, guests)
+ROOMS = (
+    faulty_resources,
+    faulty_handles,
+    faulty_streams,
+    faulty_flows,
+    faulty_reports,
+    faulty_buffers,
+    guests,
+    faulty_pools,
+    faulty_copies,
+)
 """The modules whose mutants live here; importing them fills the zoo."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.subjects.protocol import FlowRunReply, FlowSpec
-from conformance.traces import lifecycle, order, overflow, pressure, scheduling
+from conformance.traces import buffers, lifecycle, order, overflow, pressure, scheduling
 from conformance.traces.events import AnyEvent
 from conformance.traces.monitors import MONITORS
 from conformance.traces.view import View
 
-ROOMS = (lifecycle, order, pressure, overflow, scheduling)
+ROOMS = (lifecycle, order, pressure, overflow, scheduling, buffers)
 """The modules whose monitors are known here; importing them fills `MONITORS`."""
 
 
