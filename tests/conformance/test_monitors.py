@@ -103,6 +103,23 @@ CANCELLED = line(elements=9, commands=(Command(1),))
 SKIPPING = line(elements=2, settings=FlowSettings(error_policy="skip"))
 FAILED = f"{PULL} \n enq 0 0 1 3 \n deq 0 0 0 4 \n call sink push 0 \n ret sink push error kind=internal \n err sink internal fail"
 
+ROUTED = FlowSpec(
+    (*LINE.stages[:1], StageSpec("router", "router"), StageSpec("sink0", "sink"), StageSpec("sink1", "sink")),
+    (EdgeSpec("source", "router"), EdgeSpec("router", "sink0", "a"), EdgeSpec("router", "sink1", "a")),
+)
+
+
+def consumed(i, stage="sink", fn="push", outcome="ready"):
+    """Return an element's way through a stage that keeps its buffer."""
+    made = f"call source pull \n buf alloc b{i} \n ret source pull emit \n enq 0 {i} 1 1 \n deq 0 {i} 0 2"
+    return f"{made} \n call {stage} {fn} {i} \n ret {stage} {fn} {outcome}"
+
+
+def refused(i):
+    """Return an element that is refused and not released."""
+    return f"call source pull \n buf alloc b{i} \n ret source pull emit \n drop 0 {i} refused-newest"
+
+
 BAD = [
     ("FLOW-001", LINE, (START, "state Running Completed")),
     ("FLOW-001", LINE, ("state Created Running",)),
@@ -243,6 +260,17 @@ BAD = [
     ("SCHED-003", LINE, (START, "call sink push 0")),
     ("SCHED-004", LINE, (START, PULL, "enq 0 0 1 1", PULL, "enq 0 1 2 0")),
     ("SCHED-006", LINE, (START, "yield 31")),
+    ("OWN-024", LINE, (START, *(consumed(i) for i in range(3)), "call source pull")),
+    ("OWN-024", LINE, (START, consumed(0), "done Completed source-complete 0 2")),
+    ("OWN-025", PROCESSOR, (START, *(consumed(i, "processor", "process", "drop") for i in range(4)), "call source pull")),
+    ("OWN-026", DROPPING, (START, *(refused(i) for i in range(3)), "call source pull")),
+    ("OWN-027", ROUTED, (START, "enq 1 0 1 1 buffer=b0 \n enq 2 0 1 1 buffer=b1")),
+    ("OWN-027", ROUTED, (START, "enq 1 0 1 1 buffer=b0 \n enq 2 0 1 1 buffer=b0 \n buf release b0")),
+    ("OWN-036", LINE, (START, "done Completed source-complete 1 2")),
+    ("OWN-036", LINE, (START, "buf alloc b0 \n done Cancelled operator-request 0 0")),
+    ("OWN-039", LINE, (START, "enq 0 0 1 1 buffer=b0 \n enq 0 1 2 0 buffer=b0")),
+    ("OWN-041", LINE, (START, "enq 0 0 1 1 buffer=b0")),
+    ("OWN-041", LINE, (START, "buf alloc b0 \n buf alloc b1 \n enq 0 0 1 1 buffer=b0 \n deq 0 0 0 2 buffer=b1")),
 ]
 AT_THE_END = {"WMK-007", "WMK-013"}
 """The rules whose monitors need a summary; they have tests of their own."""
