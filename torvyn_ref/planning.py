@@ -8,9 +8,9 @@ look tells a user everything. An error says where it arose (`where`: the file an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from torvyn_ref.calls import Role
 from torvyn_ref.config import Flow, Project
@@ -226,9 +226,12 @@ class Planner:
         stages = tuple(self._info(stage, fed, resolved, compiled, linked) for stage in topology.stages)
         return Plan(flow_name, flow, topology, compiled, linked, stages)
 
+    def _collecting(self, stage: str, place: Place) -> AbstractContextManager[None, bool]:
+        """Keep what is raised inside, and go on; the type says so, because code after the block is reached."""
+        return cast("AbstractContextManager[None, bool]", self._collect(stage, place))
+
     @contextmanager
-    def _collecting(self, stage: str, place: Place) -> Iterator[None]:
-        """Keep what is raised inside, and go on."""
+    def _collect(self, stage: str, place: Place) -> Iterator[None]:
         try:
             with startup(stage, place):
                 yield

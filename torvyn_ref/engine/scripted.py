@@ -120,7 +120,7 @@ class ScriptedInstance:
         except TorvynError as error:
             self._dead = True
             return Failure(ErrorKind.INTERNAL, error.message, Cause.ENGINE, poisoned=True)
-        if answer.__class__ is Failure and answer.poisoned:
+        if isinstance(answer, Failure) and answer.poisoned:
             self._dead = True
         return answer
 
