@@ -193,6 +193,7 @@ def _read_result(emit: Emitter, function: Function, *, has_memory: bool) -> None
     if has_memory:
         emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
         emit("if pages!=mem.pages: mem.refresh()")
+    emit("if handles.borrows: trap('borrow handles still remain at the end of the call')")
     if result is None:
         emit("r=None")
     else:
@@ -202,7 +203,6 @@ def _read_result(emit: Emitter, function: Function, *, has_memory: bool) -> None
             emit(f"r={emit.load(result, 'p', 0)}")
         else:
             emit(f"r={emit.lift(result, iter(['p']))}")
-    emit("if handles.borrows: trap('borrow handles still remain at the end of the call')")
 
 
 def _tuple_of(arguments: list[str]) -> str:
@@ -213,9 +213,14 @@ def _tuple_of(arguments: list[str]) -> str:
 
 
 def _result_call(emit: Emitter, function: Function, result: Choice, call: str, pointer: str, *, lends: bool) -> None:
-    """Call a host function whose type is a result: `ok` goes straight to its place, `err` comes as a WitError."""
+    """Call a host function whose type is a result: `ok` goes straight to its place, `err` comes as a WitError.
+
+    Its case and payload are the error, where that is an enum or a variant; elsewhere its payload alone is.
+    """
     ok, error = (case.payload for case in result.cases)
-    value = "None" if error is None else "e.case" if isinstance(error, Choice) and error.kind == "enum" else "(e.case,e.payload)"
+    value = "None" if error is None else "e.payload"
+    if isinstance(error, Choice) and error.kind in {"enum", "variant"}:
+        value = "e.case" if error.kind == "enum" else "(e.case,e.payload)"
     emit(f"try: r={call}")
     emit("except WitError as e:")
     with emit:

@@ -1,0 +1,143 @@
+"""Any value of any type goes in and comes out unharmed, and lies in guest memory byte for byte as wasmtime lays it."""
+
+import itertools
+
+import pytest
+import wasmtime
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from tests.torvyn_ref.engine.direct import abi
+from torvyn_ref.engine.imports import WitError
+
+INTEGERS = {
+    f"{sign}{bits}": (0 if sign == "u" else -(2 ** (bits - 1)), 2 ** (bits - (sign == "s")) - 1)
+    for sign in "us"
+    for bits in (8, 16, 32, 64)
+}
+FLOATS = ("f32", "f64")
+NUMBERS = itertools.count()  # for names; nothing depends on them but that no two are the same
+
+
+@pytest.fixture(scope="module")
+def wasm():
+    return wasmtime.Engine()
+
+
+@st.composite
+def types(draw, depth=3, *, floats=True):
+    """A type; names are unique."""
+    kinds = ["integer"] * 3 + ["bool", "char", "string"] + ["float"] * floats
+    if depth:
+        kinds += ["list", "bytes", "option", "result", "tuple", "record", "variant", "enum", "flags"]
+
+    def inner(*, choice=False):
+        return draw(types(depth - 1, floats=floats and not choice))
+
+    number = next(NUMBERS)
+    match draw(st.sampled_from(kinds)):
+        case "integer":
+            return abi.scalar(draw(st.sampled_from(sorted(INTEGERS))))
+        case "float":
+            return abi.scalar(draw(st.sampled_from(FLOATS)))
+        case "bool" | "char" as name:
+            return abi.scalar(name)
+        case "string":
+            return abi.text()
+        case "bytes":
+            return abi.listing(abi.scalar("u8"))
+        case "list":
+            return abi.listing(inner())
+        case "option":
+            ty = inner(choice=True)
+            return ty if ty.kind == "option" else abi.option(ty)
+        case "result":
+            return abi.result(*(inner(choice=True) if draw(st.booleans()) else None for _ in range(2)))
+        case "tuple":
+            return abi.tuple_(*(inner() for _ in range(draw(st.integers(1, 5)))))
+        case "record":
+            return abi.record_(f"r{number}", *(inner() for _ in range(draw(st.integers(1, 7)))))
+        case "variant":
+            parts = (inner(choice=True) if draw(st.booleans()) else None for _ in range(draw(st.integers(1, 5))))
+            return abi.variant(f"v{number}", *parts)
+        case "enum":
+            return abi.enum(f"e{number}", draw(st.sampled_from([1, 2, 255, 256])))
+        case _:
+            return abi.flags(f"l{number}", draw(st.sampled_from([1, 8, 9, 16, 17, 32])))
+
+
+def values(ty):
+    """Values of a type, in the direct engine's form."""
+    match ty.kind:
+        case "scalar":
+            if ty.use in INTEGERS:
+                low, high = INTEGERS[ty.use]
+                return st.integers(low, high) | st.sampled_from([low, high])
+            if ty.use in FLOATS:
+                return st.floats(allow_nan=False, width=32 if ty.use == "f32" else 64)
+            return st.booleans() if ty.use == "bool" else st.characters(exclude_categories=["Cs"])
+        case "string":
+            return st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+        case "list":
+            return st.binary(max_size=9) if ty.parts[0].use == "u8" else st.lists(values(ty.parts[0]), max_size=3)
+        case "option":
+            return st.none() | values(ty.parts[0])
+        case "tuple" | "record":
+            return st.tuples(*map(values, ty.parts))
+        case "enum":
+            return st.sampled_from(ty.names)
+        case "flags":
+            return st.sets(st.sampled_from(ty.names)).map(lambda chosen: tuple(name for name in ty.names if name in chosen))
+    names = ("ok", "err") if ty.kind == "result" else ty.names
+    return st.one_of(*(st.tuples(st.just(name), values(part) if part else st.none()) for name, part in zip(names, ty.parts, strict=True)))
+
+
+@st.composite
+def calls(draw):
+    ty = draw(types())
+    return ty, draw(values(ty)), draw(values(ty))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(call=calls())
+def test_values_cross_unharmed_and_lie_in_memory_as_wasmtime_lays_them(wasm, call):
+    ty, sent, answered = call
+    data = abi.component(ty)
+    heard, shown = [], []
+    answer = _as_host_answers(ty, answered)
+    store, bound = abi.directly(wasm, data, {"echo": lambda x: heard.append(x) or answer(), "show": lambda data: shown.append(bytes(data))})
+    try:
+        returned = bound.calls["api"]["f"](sent)
+    finally:
+        bound.release()
+        store.close()
+    assert heard == [sent]
+    assert returned == answered
+    seen, as_stock = [], []
+    store, function = abi.stockly(wasm, data, {"echo": lambda _x: as_stock[1], "show": lambda data: seen.append(bytes(data))})
+    stock_type = function.type(store).result
+    try:
+        as_stock += [abi.to_stock(ty, value, stock_type) for value in (sent, answered)]
+        function(store, as_stock[0])
+    except abi.Ambiguous:
+        reject()
+    finally:
+        store.close()
+    assert shown == seen
+
+
+def _as_host_answers(ty, value):
+    """Host functions answer a result's ok by returning its payload, and its err by raising."""
+    if ty.kind != "result":
+        return lambda: value
+    tag, payload = value
+    if tag == "ok":
+        return lambda: payload
+
+    def refuse():
+        error = ty.parts[1]
+        if error and error.kind == "enum":
+            raise WitError(payload)
+        raise WitError(*payload) if error and error.kind == "variant" else WitError("err", payload)
+
+    return refuse
