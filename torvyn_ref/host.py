@@ -159,6 +159,7 @@ class Host:
                 for stage in plan.topology.stages:
                     owner = self._ids.next_component()
                     self.resources.register_component(owner, self.project.runtime.max_buffer_bytes_per_component)
+                    stack.callback(self.resources.unregister_component, owner)
                     settings = self.project.node_settings(plan.flow, stage.name)
                     instance = self._instantiate(plan, stage, flow, owner, settings, attachments, stack)
                     instances[stage.name] = instance

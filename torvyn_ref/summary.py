@@ -40,6 +40,8 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "pressure_events": report.pressure_events,
         "live_buffers": report.live_buffers,
         "reclaimed_buffers": report.reclaimed_buffers,
+        "kept": [{"stage": each.stage, "buffers": each.buffers, "bytes": each.capacity} for each in report.kept],
+        "balance": {"created": report.balance.created, "released": report.balance.released, "live": report.balance.live},
         "stages": [
             {
                 "name": info.name,

@@ -228,7 +228,7 @@ def test_a_run_as_json_says_everything(ref, corpus_flow):
     data = ran.json["data"]
     assert data.keys() == {
         "flow", "flow_id", "state", "reason", "failure", "interrupted", "duration_ns", "elements", "copies", "pressure_events",
-        "live_buffers", "reclaimed_buffers", "stages", "streams", "metrics",
+        "live_buffers", "reclaimed_buffers", "kept", "balance", "stages", "streams", "metrics",
     }  # fmt: skip
     assert data["failure"] is None
     assert data["copies"]["HostToComponent"] == {"ops": 20, "bytes": 320}
