@@ -228,3 +228,68 @@ def fan_in(*, elements: Sequence[int] = (3, 3), role: str = "processor", capacit
     port = "a" if role == "router" else "default"
     edges = (*(EdgeSpec(name, "middle", capacity=capacity) for name in names), EdgeSpec("middle", "sink", port, capacity=capacity))
     return FlowSpec(tuple(stages), edges, Schedule(schedule), max_calls=4000)
+
+
+# ---------------------------------------------------------------- resource managers
+
+OWNERS = ("host", "component-1", "component-2", "component-3")
+TIER_BYTES = (256, 4096, 65_536, 1_048_576)
+LARGEST_BYTES = 16 * 1024 * 1024
+CORNERS = (0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1)
+"""Where 64-bit numbers are signed, cut or wrapped by mistake."""
+
+
+def owners() -> st.SearchStrategy[str]:
+    """Draw the host or one of three components."""
+    return st.sampled_from(OWNERS)
+
+
+def capacities(*, largest: int = LARGEST_BYTES) -> st.SearchStrategy[int]:
+    """Draw a request in bytes: mostly at the edges of the tiers and of the largest buffer, never above `largest`."""
+    edges = (0, 1, *(size + delta for size in (*TIER_BYTES, LARGEST_BYTES) for delta in (-1, 0, 1)))
+    return st.sampled_from([size for size in edges if size <= largest]) | st.integers(0, largest)
+
+
+def u64s() -> st.SearchStrategy[int]:
+    """Draw an unsigned 64-bit number, often one at a corner."""
+    return st.sampled_from(CORNERS) | st.integers(0, 2**64 - 1)
+
+
+def resource_stories(*, most: int = 20) -> st.SearchStrategy[list[dict[str, object]]]:
+    """Draw a list of operations on a resource manager, as data.
+
+    Each is a dictionary with the operation's name under `op` (a tag of the protocol without `resources.`); buffers are named `b0`, `b1`
+    and so on in the order of their allocations, and whoever plays the story skips what names a buffer that does not exist. Where no
+    `caller` is given, the buffer's owner calls.
+    """
+    handles = st.integers(0, 7).map("b{}".format)
+
+    def on(op: str, **fields: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+        return st.fixed_dictionaries({"op": st.just(op), "handle": handles, **fields})
+
+    allocations = st.fixed_dictionaries(
+        {
+            "op": st.just("allocate"),
+            "owner": owners(),
+            "capacity": st.sampled_from((0, 100, 256, 257, 4096, 5000)),
+            "flow": st.integers(1, 2),
+        }
+    )
+    texts = st.text(alphabet="abc", max_size=5)
+    return st.lists(
+        st.one_of(
+            allocations,
+            allocations,
+            on("release"),
+            on("transfer", target=owners()),
+            on("borrow", borrower=owners()),
+            on("end-borrow", borrower=owners()),
+            on("write", offset=st.integers(0, 8), text=texts),
+            on("read", offset=u64s(), length=u64s()),
+            on("freeze"),
+            on("set-content-type"),
+            st.fixed_dictionaries({"op": st.just("force-reclaim"), "component": st.sampled_from(OWNERS[1:])}),
+            st.fixed_dictionaries({"op": st.just("release-flow"), "flow": st.integers(1, 2)}),
+        ),
+        max_size=most,
+    )
