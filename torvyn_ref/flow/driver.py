@@ -38,6 +38,10 @@ class _Phase(StrEnum):
     OVER = "over"
 
 
+# In Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own.
+_RUN, _ROUTE, _PULL, _SINK, _PAUSE = _Phase.RUN, Call.ROUTE, Call.PULL, Role.SINK, Signal.PAUSE
+
+
 class FlowDriver(Delivery):
     """One flow. Call `next` and `resume` in turn; `cancel` at any time between."""
 
@@ -113,7 +117,7 @@ class FlowDriver(Delivery):
         while True:
             phase = self._phase
             step: Step | None
-            if phase is _Phase.RUN:  # nearly always
+            if phase is _RUN:  # nearly always
                 step = self._next_run(now)
             elif phase is _Phase.INIT:
                 step = self._next_init(now)
@@ -147,7 +151,7 @@ class FlowDriver(Delivery):
         if answer.__class__ is Failure:  # cheaper than isinstance, and nothing inherits from an answer
             assert isinstance(answer, Failure)
             self._failed(stage, call, element, answer)
-        elif call is Call.ROUTE:
+        elif call is _ROUTE:
             assert element is not None
             self._routed(stage, element, [str(port) for port in answer] if isinstance(answer, list) else [])
         elif call is stage.work:
@@ -289,7 +293,7 @@ class FlowDriver(Delivery):
     def _work(self, stage: Stage, now: int) -> Invoke:
         self._executions += 1
         if stage.is_source:
-            return self._invoke(stage, Call.PULL, None)
+            return self._invoke(stage, _PULL, None)
         element = stage.retry
         if element is None:
             if stage.flush_due:
@@ -319,10 +323,10 @@ class FlowDriver(Delivery):
             return
         elif answer is True:  # a filter lets it pass: same element, same buffer, same metadata (ORD-005)
             self._send(stage, element, stage.outputs)
-        elif stage.role is Role.SINK:
+        elif stage.role is _SINK:
             self._delivered += 1
             for edge in stage.inputs:
-                if answer is Signal.PAUSE:
+                if answer is _PAUSE:
                     edge.hold(self._now)
                 elif edge.held:
                     edge.resume()

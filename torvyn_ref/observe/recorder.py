@@ -17,6 +17,8 @@ from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import FlowId
 from torvyn_ref.observe.metrics import FlowMetrics, Registry
 
+_PUSH, _PULL = Call.PUSH, Call.PULL  # in Python 3.11 an enum member costs 90 ns through its class
+
 
 class MetricsObserver(Observer):
     """Feeds one flow's metrics at the registry's level.
@@ -64,11 +66,11 @@ class MetricsObserver(Observer):
             return
         component.invocations += 1
         component.processing_time.record(at - self._entered)
-        if call is Call.PUSH:
+        if call is _PUSH:
             element = self._element
             if element is not None and element.uses <= 1 and isinstance(answer, Signal):
                 self._metrics.latency.record(at + self._wall_offset - element.timestamp_ns)
-        elif call is Call.PULL and isinstance(answer, Output):
+        elif call is _PULL and isinstance(answer, Output):
             self._metrics.elements += 1
 
     def failed(self, at: int, stage: str, call: Call, failure: Failure, action: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -40,6 +40,6 @@ class Push(Generic[T]):
     evicted: T | None = None
 
 
-ENQUEUED: Push[object] = Push(Verdict.ENQUEUED)
-REFUSED_NEWEST: Push[object] = Push(Verdict.REFUSED_NEWEST)
-QUEUE_FULL: Push[object] = Push(Verdict.QUEUE_FULL)
+ENQUEUED: Push[Any] = Push(Verdict.ENQUEUED)
+REFUSED_NEWEST: Push[Any] = Push(Verdict.REFUSED_NEWEST)
+QUEUE_FULL: Push[Any] = Push(Verdict.QUEUE_FULL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from torvyn_ref.streams.credit import CreditAccount
 from torvyn_ref.streams.errors import StreamError
@@ -12,6 +12,8 @@ from torvyn_ref.streams.queue import BoundedQueue
 from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, Pressure, WatermarkGate
 
 T = TypeVar("T")
+
+_NORMAL = Pressure.NORMAL  # see watermark._ACTIVE
 
 DEFAULT_CAPACITY = 64
 
@@ -79,7 +81,7 @@ class Stream(Generic[T]):
         """
         if self.producer_complete:
             raise StreamError("producer-complete", "an element was pushed after the producer had completed")
-        outcome = cast("Push[T]", ENQUEUED)
+        outcome: Push[T] = ENQUEUED
         if not self.credit.available:
             policy = self.config.policy
             if policy is OverflowPolicy.BLOCK:
@@ -87,7 +89,7 @@ class Stream(Generic[T]):
             self.dropped += 1
             if policy is not OverflowPolicy.DROP_OLDEST:
                 full = QUEUE_FULL if policy is OverflowPolicy.ERROR else REFUSED_NEWEST
-                return cast("Push[T]", full), None
+                return full, None
             # The newcomer takes the oldest one's place: depth, credits and pressure stay as they are (POLICY-002, POLICY-006).
             outcome = Push(Verdict.EVICTED_OLDEST, self.queue.pop())
             self.credit.restore()
@@ -137,7 +139,7 @@ class Stream(Generic[T]):
         """Tell whether the producer may be called: credits are necessary, pressure forbids (CREDIT-005, CREDIT-006)."""
         if self.producer_complete:
             return False
-        return not self.suspends_producer or (self.credit.available > 0 and self.gate.pressure is Pressure.NORMAL)
+        return not self.suspends_producer or (self.credit.available > 0 and self.gate.pressure is _NORMAL)
 
     @property
     def is_complete(self) -> bool:

@@ -16,6 +16,8 @@ from torvyn_ref.engine.stock_answers import bounded, failure_of
 
 _CAUSES = {TrapCode.OUT_OF_FUEL: Cause.FUEL, TrapCode.INTERRUPT: Cause.TIMEOUT}
 
+_SIGNALS = {str(signal): signal for signal in Signal}
+
 Decode = Callable[[GuestHost, Any], Answer]
 
 
@@ -72,7 +74,7 @@ def _outputs(guest: GuestHost, value: tuple[str, Any]) -> Answer:
 
 def _signal(_guest: GuestHost, value: tuple[str, Any]) -> Answer:
     case, payload = value
-    return _error(payload) if case == "err" else Signal(payload)
+    return _error(payload) if case == "err" else _SIGNALS[payload]
 
 
 def _plain(_guest: GuestHost, value: tuple[str, Any]) -> Answer:
