@@ -40,7 +40,7 @@ CONFIGURATIONS = {
     "longer than guest memory has": "z" * 200_000,
 }
 PAYLOADS = [b"12 hello", b"", b"7", b"\xff\xfe\x00", b"10"]
-LARGE = [bytes(16384), bytes(range(256)) * 65, b"x" * 70_000]
+LARGE = [bytes(range(256)), bytes(257), bytes(range(256)) * 65, b"x" * 70_000]
 
 
 @pytest.fixture(scope="module")

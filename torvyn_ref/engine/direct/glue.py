@@ -9,8 +9,8 @@ Scratch memory: a header, an area for one short string or list<u8> on its way in
     0        u32       which handler the dispatcher shall run
     4        u32       1 while the guest's realloc or post-return runs: it must not call out
     16       64 x 12   reallocs wanted: alignment, size, and the pointer that came back
-    1024     16 KiB    the short piece
-    17408    slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
+    1024     256       the short piece
+    1280     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
 
 Function k has two handlers: 2k+1 takes the parameters (of an import) or the result (of an export with a post-return), 2k+2 the pointers.
 Handler 0 is for a guest that calls out where it must not.
@@ -28,8 +28,9 @@ REALLOCS = 16
 MOST_REALLOCS = 64
 """Reallocs per round; the glue goes round until no more are wanted."""
 SHORT = 1024
-MOST_SHORT = 16 * 1024
-"""Bytes of the longest piece that goes through scratch memory."""
+MOST_SHORT = 256
+"""Bytes of the longest piece that goes through scratch memory: content types, ids, small payloads. wasmtime charges fuel for every byte
+that glue copies, and none for what the host copies, so this bounds what the shortcut costs a guest."""
 SLOTS = SHORT + MOST_SHORT
 SLOT = 160
 COUNT = 4
