@@ -12,8 +12,8 @@ import wasmtime
 
 from torvyn_ref.calls import DATA_CALL, Call, Element, FlowContext, Output, Role
 from torvyn_ref.clock import VirtualClock
-from torvyn_ref.engine.protocol import Limits, Sandbox
 from torvyn_ref.engine.direct import DirectEngine
+from torvyn_ref.engine.protocol import Limits, Sandbox
 from torvyn_ref.engine.stock import StockEngine
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ResourceManager
