@@ -191,6 +191,9 @@ def _emit(result: bytes | str, output: Path | None) -> None:
         sys.stdout.write(data.decode())
         return
     try:
+        if output.exists() and not output.is_file():  # a device or a pipe is written to, never replaced
+            output.write_bytes(data)
+            return
         with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
             partial = Path(file.name)
             file.write(data)

@@ -28,7 +28,7 @@ from torvyn_ref.reactor import open_feed
 from torvyn_ref.security.audit import AuditLog, AuditSink, discard
 from torvyn_ref.security.sinks import JsonLines, RotatingFile
 from torvyn_ref.taps import OutputFile
-from torvyn_ref.terminal import Exit, console, fail, hang_up, plain, print_json, say, warn
+from torvyn_ref.terminal import Exit, console, fail, hang_up, plain, print_json, say, show_logged_warnings, warn
 
 app = typer.Typer(
     name="torvyn-ref",
@@ -214,6 +214,7 @@ def main() -> None:
     """Run the command line."""
     if sys.stdout is None:  # closed by whoever started this
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
+    show_logged_warnings()
     try:
         app()
     except KeyboardInterrupt:  # once more, when everything was said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -66,6 +67,22 @@ def complain(error: TorvynError) -> None:
     """Print every error that an error stands for, each on a line of its own."""
     for one in each(error):
         say(("error: ", "bold red"), plain(str(one)))
+
+
+class _Warnings(logging.Handler):
+    """Shows what the rooms log as a warning, or worse, the way everything else is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        warn(record.getMessage())
+
+
+def show_logged_warnings() -> None:
+    """Print the warnings of the logger `torvyn` for people; idempotent."""
+    logger = logging.getLogger("torvyn")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        handler = _Warnings(logging.WARNING)
+        logger.addHandler(handler)
 
 
 def fail(command: str, error: TorvynError, *, as_json: bool, code: int | None = None) -> NoReturn:

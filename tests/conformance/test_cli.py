@@ -2,6 +2,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,19 @@ def test_people_read_text_while_the_report_goes_to_a_file(call, tmp_path):
     assert code == 2
     assert out.startswith("indeterminate")
     assert json.loads(target.read_text())["counts"]["pass"] == 1
+
+
+def test_a_device_is_written_to_and_never_replaced(call, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        code, _, _ = call("run", "--subject", "reference", "--rules", "WMK-004", "--output", str(pipe))
+        assert code == 2
+        assert os.read(reader, 13) == b"indeterminate"
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -1,6 +1,7 @@
 """The command line as its user meets it: mostly in this process, and in one of its own where signals and pipes matter."""
 
 import json
+import logging
 import os
 import signal
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from torvyn_ref.cli import parse_duration
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.terminal import show_logged_warnings
 
 ENDLESS = ("--config", "flow.main.nodes.numbers.config=count=100000000")
 UPPER = bytes.maketrans(string.ascii_lowercase.encode(), string.ascii_uppercase.encode())
@@ -513,3 +515,10 @@ def test_json_that_cannot_be_written_fails(start, corpus_flow):
         process = start("run", corpus_flow("linear"), "--format", "json", stdout=full)
         _, err = process.communicate()
     assert (process.returncode, err) == (1, b"error: standard output: cannot write: No space left on device\n")
+
+
+def test_what_the_rooms_log_as_a_warning_is_shown_as_one(capsys):
+    show_logged_warnings()
+    show_logged_warnings()
+    logging.getLogger("torvyn.engine").warning("the cache is not safe: %s", "evil\x1b[2J")
+    assert capsys.readouterr().err.count("warning: the cache is not safe: evil\\x1b[2J") == 1
