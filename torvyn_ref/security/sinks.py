@@ -56,7 +56,7 @@ class RotatingFile:
         if self._file.closed:
             self._file = self._open("ab")
             self._size = os.fstat(self._file.fileno()).st_size
-        if self._size and self._size + len(line) > self.max_bytes:
+        if self._size and self._size + len(line) > self.max_bytes and self.path.is_file():  # a device or a pipe is never moved away
             self._rotate()
         rest = memoryview(line)
         while rest:

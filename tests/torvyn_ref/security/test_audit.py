@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from threading import Barrier, Thread
 
 import pytest
@@ -216,3 +217,18 @@ def test_bounds_that_make_no_sense_are_refused(tmp_path, bounds):
     with pytest.raises(ValueError, match="max_bytes"):
         RotatingFile(tmp_path / "audit.jsonl", **bounds)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_written_to_and_never_rotated(tmp_path, clock):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        log = AuditLog(sink := RotatingFile(pipe, max_bytes=10, max_files=3), clock)
+        for _ in range(3):
+            log.emit(EventKind.FLOW_STARTED, flow="main")
+        sink.close()
+        assert os.read(reader, 65536).count(b"FlowStarted") == 3
+    finally:
+        os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
