@@ -224,6 +224,24 @@ def test_a_realloc_that_calls_out_is_stopped_by_both(engines):
     assert seen[1].calls == ()
 
 
+CONTEXT_EXPORT = '(export "flow-context" (type $flow-context (sub resource)))'
+LIBC = "(core module $Libc"
+ODD_IMPORTS = {
+    "a resource that the interface lacks": (CONTEXT_EXPORT, f'{CONTEXT_EXPORT} (export "gadget" (type (sub resource)))'),
+    "another name for a resource": (CONTEXT_EXPORT, f'{CONTEXT_EXPORT} (export "gadget" (type (eq $buffer)))'),
+    "an interface twice": (LIBC, f'(import "torvyn:streaming/types@0.1.1" (instance (export "buffer" (type (sub resource))))) {LIBC}'),
+    "an unknown interface": (LIBC, f'(import "torvyn:streaming/other@0.1.0" (instance (export "f" (func)))) {LIBC}'),
+    "a function of no interface": (LIBC, f'(import "f" (func)) {LIBC}'),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), ODD_IMPORTS.values(), ids=ODD_IMPORTS)
+def test_they_agree_on_a_component_that_imports(engines, old, new):
+    text = component("transform", {"process": f"{DROP} {OK}"})
+    assert old in text
+    agree(engines, bytes(wasmtime.wat2wasm(text.replace(old, new, 1))), Role.PROCESSOR, data_calls(Role.PROCESSOR, PAYLOADS[:1]))
+
+
 # ---- guests that Hypothesis writes
 
 SMALL = (0, 1, 3, 8, 100)

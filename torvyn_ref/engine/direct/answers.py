@@ -9,7 +9,7 @@ import wasmtime
 from wasmtime import Trap, TrapCode, WasmtimeError
 
 from torvyn_ref.calls import Answer, Call, Cause, ErrorKind, Failure, Output, Signal
-from torvyn_ref.engine.direct.errors import AbiTrap
+from torvyn_ref.engine.direct.errors import AbiTrap, NoSuchResource
 from torvyn_ref.engine.guest import GuestHost
 from torvyn_ref.engine.imports import GuestFault, GuestTimeout
 from torvyn_ref.engine.stock_answers import bounded, failure_of
@@ -31,6 +31,8 @@ def trap_failure(error: BaseException) -> Failure | None:
         cause = _CAUSES.get(error.trap_code, Cause.TRAP) if error.trap_code is not None else Cause.TRAP
         kind = ErrorKind.FATAL if cause is Cause.TRAP else ErrorKind.DEADLINE_EXCEEDED
         return Failure(kind, bounded(_reason(error)), cause, poisoned=True)
+    if isinstance(error, NoSuchResource):
+        return Failure(ErrorKind.INTERNAL, str(error), Cause.ENGINE, poisoned=True)
     if isinstance(error, WasmtimeError):
         return failure_of(error, None)
     return None

@@ -16,7 +16,7 @@ from torvyn_ref.calls import Answer, Call, Element, Failure, Role, Signal
 from torvyn_ref.engine.compilecache import CompileCache
 from torvyn_ref.engine.direct.answers import DECODE, trap_failure
 from torvyn_ref.engine.direct.bound import Bound
-from torvyn_ref.engine.direct.errors import Malformed, Unsupported
+from torvyn_ref.engine.direct.errors import Malformed, NoSuchResource, Unsupported
 from torvyn_ref.engine.direct.plan import HostFunction, Plan
 from torvyn_ref.engine.direct.planner import Planner
 from torvyn_ref.engine.direct.reader import read
@@ -202,6 +202,8 @@ class DirectInstance(SandboxedInstance):
         for resource in plan.resources:
             if resource.interface is not None:
                 interface = _interface(resource.interface)
+                if resource.name not in interface.resources:
+                    raise NoSuchResource(f"import `{resource.name}` has the wrong type: {interface.name} has no such resource")
                 found[resource] = partial(interface.resources[resource.name], self._server(interface))
         return found
 

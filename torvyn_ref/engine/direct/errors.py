@@ -19,5 +19,9 @@ class AbiTrap(Exception):
     """The canonical ABI's own traps: unknown handle, wrong type, borrow left at return, pointer out of bounds, bad UTF-8 ..."""
 
 
+class NoSuchResource(Exception):
+    """The component imports, from an interface that this runtime has, a resource that the interface does not have."""
+
+
 class HostValueError(OverflowError):
     """The host has a value that the function's type does not have; the guest has not seen it."""

@@ -98,10 +98,34 @@ def calls(draw):
     return ty, draw(values(ty)), draw(values(ty))
 
 
+U8, U64 = abi.scalar("u8"), abi.scalar("u64")
+CORNERS = {
+    "sixteen flat parameters": (abi.tuple_(*[U8] * 16), tuple(range(16))),
+    "seventeen, through memory": (abi.tuple_(*[U8] * 17), tuple(range(17))),
+    "a list among them": (abi.tuple_(*[U64] * 16, abi.listing(U8)), (*range(16), b"bytes")),
+    "a payload with wider alignment": (abi.variant("corner-v", None, U64, U8), ("c1", 2**64 - 1)),
+    "a narrow payload in a wide place": (abi.variant("corner-n", abi.scalar("s8"), U64), ("c0", -128)),
+    "the last of 256 cases": (abi.enum("corner-e", 256), "e255"),
+    "32 flags": (abi.flags("corner-f", 32), tuple(f"b{number}" for number in range(32))),
+    "an option inside a result": (abi.result(abi.option(abi.text()), abi.enum("corner-o", 2)), ("ok", None)),
+    "lists in lists": (abi.listing(abi.listing(abi.text())), [[], ["", "x"], ["ünï"] * 80]),
+    "the last character": (abi.scalar("char"), "\U0010ffff"),
+}
+
+
+@pytest.mark.parametrize(("ty", "value"), CORNERS.values(), ids=CORNERS)
+def test_corners_cross_unharmed(wasm, ty, value):
+    compare(wasm, ty, value, value)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(call=calls())
 def test_values_cross_unharmed_and_lie_in_memory_as_wasmtime_lays_them(wasm, call):
-    ty, sent, answered = call
+    compare(wasm, *call)
+
+
+def compare(wasm, ty, sent, answered):
+    """Send a value in, have another answered, and look at both and at guest memory, on both engines."""
     data = abi.component(ty)
     heard, shown = [], []
     answer = _as_host_answers(ty, answered)

@@ -290,6 +290,12 @@ def tuples(levels, width=2):
     return text + LIFT.format(core="(param i32)", type=f'(param "x" $t{levels - 1})', options="", types="")
 
 
+def named(kind, count):
+    names = " ".join(f'"n{number}"' for number in range(count))
+    lifted = LIFT.format(core="(param i32)", type='(param "x" $v)', options="", types="")
+    return f"(type $v' ({kind} {names}))" + lifted.replace("(func $lifted", '(export $v "v" (type $v\')) (func $lifted', 1)
+
+
 SHAPES = {
     "utf16": (LIFT.format(core="(param i32 i32)", type='(param "x" string)', options="string-encoding=utf16", types=""), "utf16"),
     "an option of an option": (
@@ -303,6 +309,7 @@ SHAPES = {
         ),
         "float and an integer",
     ),
+    "more cases than 256": (named("enum", 257), "257 cases"),
     "types inside each other": (nested(17), "16 types inside each other"),
     "a type that is too large": (tuples(14), "longer than"),
     "a call from component to component": (
