@@ -114,7 +114,16 @@ class Crossings:
         if not isinstance(resource, Resource):
             raise Unsupported(f"resource.{operation} of what is no resource")
         result = None if operation == "drop" else "i32"
-        glue = GlueFunction(self._number(), is_export=False, parameters=("i32",), result=result, memory=None, realloc=None, allocates=False)
+        glue = GlueFunction(
+            self._number(),
+            is_export=False,
+            parameters=("i32",),
+            result=result,
+            memory=None,
+            realloc=None,
+            allocates=False,
+            leaves=operation != "rep",
+        )
         self._waiting.append(Crossing(glue=glue, bind=None, resources=(), host=(operation, resource)))
         return Glued(glue.number)
 

@@ -63,6 +63,7 @@ class GlueFunction(NamedTuple):
         allocates: the guest's realloc is needed to bring values in.
         piece: the parameter that takes the pointer of a short piece; -1 when the function takes none.
         has_post_return: an export with a post-return; its result is read before that runs.
+        leaves: a call out that realloc and post-return must not make; only resource.rep does not leave the instance.
     """
 
     number: int
@@ -74,6 +75,7 @@ class GlueFunction(NamedTuple):
     allocates: bool
     piece: int = -1
     has_post_return: bool = False
+    leaves: bool = True
 
 
 def module_text(functions: tuple[GlueFunction, ...], memories: int, reallocs: int) -> str:
@@ -100,7 +102,7 @@ def _import(function: GlueFunction) -> list[str]:
     result = f"(result {function.result})" if function.result else ""
     lines = [
         f'(func (export "{function.number}") {parameters} {result} (local $n i32) (local $q i32)',
-        f"(if (i32.load $s offset={_SEALED} {_ZERO}) (then {_dispatch(0)}))",
+        *([f"(if (i32.load $s offset={_SEALED} {_ZERO}) (then {_dispatch(0)}))"] if function.leaves else []),
         *_pages(function),
     ]
     lines += [

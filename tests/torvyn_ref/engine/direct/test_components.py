@@ -265,6 +265,31 @@ def test_destructors_inside_destructors_come_to_an_end(directly):
     assert len(gone) == MOST_DESTRUCTORS
 
 
+@pytest.mark.parametrize(
+    ("operation", "result", "allowed"), [("rep", "(result i32)", True), ("new", "(result i32)", False), ("drop", "", False)]
+)
+def test_what_a_post_return_may_do_is_what_wasmtime_lets_it(wasm, directly, operation, result, allowed):
+    text = f"""(component
+      (type $r (resource (rep i32))) (core func $new (canon resource.new $r)) (core func $op (canon resource.{operation} $r))
+      (core module $M (import "r" "new" (func $new (param i32) (result i32))) (import "r" "op" (func $op (param i32) {result}))
+        (memory (export "m") 1)
+        (func (export "f") (result i32) (drop (call $new (i32.const 5))) (i32.const 8))
+        (func (export "p") (param i32) (call $op (i32.const 1)) {"(drop)" if result else ""}))
+      (core instance $m (instantiate $M (with "r" (instance (export "new" (func $new)) (export "op" (func $op))))))
+      (alias core export $m "f" (core func $f)) (alias core export $m "p" (core func $p)) (alias core export $m "m" (core memory $mem))
+      (func $lifted (result string) (canon lift (core func $f) (memory $mem) (post-return $p)))
+      (instance $api (export "f" (func $lifted))) (export "api" (instance $api)))"""
+    store, function = abi.stockly(wasm, bytes(wasmtime.wat2wasm(text)), {})
+    direct = directly(text)["f"]
+    for call, refusal in ((lambda: function(store), wasmtime.WasmtimeError), (direct, AbiTrap)):
+        if allowed:
+            assert call() == ""
+        else:
+            with pytest.raises(refusal, match="cannot leave component instance"):
+                call()
+    store.close()
+
+
 # ---- refused, with its name, before anything runs
 
 RUNS = "(core module $Boot (func $boot unreachable) (start $boot)) (core instance (instantiate $Boot))"
