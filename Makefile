@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= auto
 
-.PHONY: setup conformance test lint types imports bench deep corpus docs clean help
+.PHONY: setup conformance test lint types imports bench bench-check bench-chart deep corpus docs clean help
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(STAMP)  ## Create .venv and install both packages with the development tools
 
@@ -42,6 +42,14 @@ imports: setup
 
 bench: setup  ## Measure: CPU time per element and per operation
 	@$(BIN)/python -m benchmarks
+
+bench-check: setup  ## Compare the exact counters per element with benchmarks/baseline.json
+	@$(BIN)/python -m benchmarks.check
+
+bench-chart: setup  ## Measure the ratios again and redraw docs/images/speed.svg
+	@mkdir -p docs/images
+	@$(BIN)/python -m benchmarks.ratio --format json > docs/images/speed.json.new && mv docs/images/speed.json.new docs/images/speed.json
+	@$(BIN)/python -m benchmarks.chart docs/images/speed.json docs/images/speed.svg
 
 deep: setup  ## The long profiles: every check with many more examples, every test
 	@$(BIN)/torvyn-conformance run --subject reference --profile-run deep --jobs 2 --report reports/reference-deep.json; test $$? -eq 0 -o $$? -eq 2

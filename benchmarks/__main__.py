@@ -1,17 +1,31 @@
-"""`python -m benchmarks`: the corpus' numbers as a small table, without asv."""
+"""`python -m benchmarks`: the corpus' CPU times as a small table, without asv."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import median
 
-from benchmarks.scenarios import ELEMENTS, FLOWS, METRIC_OPERATIONS, RESOURCES, STREAMS, Scenario, calls_each, nanoseconds_each
+from benchmarks.concurrency import CONCURRENT, run_concurrently
+from benchmarks.scenarios import ELEMENTS, FLOWS, METRIC_OPERATIONS, POOLS, RESOURCES, STREAMS, Scenario, nanoseconds_each
 
 ROUNDS = 5
-SUITES: Mapping[str, Mapping[str, Scenario]] = {"flows": FLOWS, "resources": RESOURCES, "streams": STREAMS, "observe": METRIC_OPERATIONS}
+
+
+def _reactor(flows: int) -> Callable[[int], int]:
+    return lambda elements: run_concurrently(flows, elements)
+
+
+SUITES: Mapping[str, Mapping[str, Scenario]] = {
+    "flows": FLOWS,
+    "reactor": {f"{flows} at a time": _reactor(flows) for flows in CONCURRENT},
+    "resources": RESOURCES,
+    "pools": POOLS,
+    "streams": STREAMS,
+    "observe": METRIC_OPERATIONS,
+}
 
 
 def measure(rounds: int, elements: int) -> list[dict[str, str | float]]:
@@ -34,17 +48,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"interleaved rounds, of which the median counts (default {ROUNDS})")
     parser.add_argument("--elements", type=int, default=ELEMENTS, help=f"elements or operations a round (default {ELEMENTS})")
     options = parser.parse_args()
-    if options.rounds < 1 or options.elements < 64:
-        parser.error("at least 1 round and 64 elements")
+    if options.rounds < 1 or options.elements < max(CONCURRENT):
+        parser.error(f"at least 1 round and {max(CONCURRENT)} elements")
     rows = measure(options.rounds, options.elements)
     if options.format == "json":
         about = {"python": platform.python_version(), "machine": platform.machine(), "rounds": options.rounds, "elements": options.elements}
-        print(json.dumps(about | {"unit": "us", "results": rows, "python_calls_per_element": calls_each()}, indent=2))
+        print(json.dumps(about | {"unit": "us", "results": rows}, indent=2))
         return
     print(f"{'CPU µs per element or operation':46}{'median':>8}{'min':>8}   ({options.rounds} rounds of {options.elements})")
     for row in rows:
         print(f"{str(row['suite']) + ': ' + str(row['name']):46}{row['cpu_us_median']:8.2f}{row['cpu_us_min']:8.2f}")
-    print(f"{'flows: Python functions entered per element, 64 B':46}{calls_each():8.2f}   (exact)")
 
 
 if __name__ == "__main__":

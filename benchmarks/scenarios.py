@@ -7,19 +7,17 @@ on a shared machine the latter measures the neighbours.
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Callable
-from statistics import median
 
 from torvyn_ref.calls import Element, FlowContext, Output, Role, Signal
 from torvyn_ref.clock import SystemClock
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.scripted import Guest, ScriptedInstance
-from torvyn_ref.flow import DONE, EdgeDef, FlowDriver, FlowSettings, FlowState, Invoke, StageDef, StageSetup, Topology
+from torvyn_ref.flow import DONE, EdgeDef, FlowDriver, FlowState, Invoke, StageDef, StageSetup, Topology
 from torvyn_ref.ids import HOST, FlowId, Owner
 from torvyn_ref.observe import Histogram, Level, Registry, observe
-from torvyn_ref.resources import ResourceManager
+from torvyn_ref.resources import ManagerConfig, ResourceManager, Tier, TierConfig
 from torvyn_ref.streams import Stream, StreamConfig
 
 ELEMENTS = 4096
@@ -64,7 +62,7 @@ class ReadingSink:
         return Signal.READY
 
 
-def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None = None, settings: FlowSettings | None = None) -> Scenario:
+def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None = None) -> Scenario:
     """Return a flow source → processor → `branches` sinks, watched at `level` (None: no observer at all)."""
     roles = {"source": Role.SOURCE, "processor": Role.PROCESSOR} | {f"sink-{n}": Role.SINK for n in range(branches)}
     edges = [EdgeDef("source", "processor")] + [EdgeDef("processor", f"sink-{n}") for n in range(branches)]
@@ -79,7 +77,7 @@ def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None 
         if level is not None:
             observer = observe(Registry(level=level), FLOW, topology, setups)
         resources = ResourceManager()
-        driver = FlowDriver(topology, setups, flow=FLOW, resources=resources, settings=settings, observer=observer)
+        driver = FlowDriver(topology, setups, flow=FLOW, resources=resources, observer=observer)
         components = {
             name: CountedSource(count, payload) if role is Role.SOURCE else ReadAndEmit() if role is Role.PROCESSOR else ReadingSink()
             for name, role in roles.items()
@@ -164,6 +162,22 @@ def _write_read(size: int) -> Callable[[ResourceManager], Callable[[int], object
     return prepare
 
 
+def pool_scenario(pool_size: int) -> Scenario:
+    """Return a scenario of allocation and release in a pool of so many small buffers, half of them in use all the time."""
+
+    def run(count: int) -> int:
+        resources = ResourceManager(ManagerConfig(tiers=(TierConfig(Tier.SMALL, pool_size),)))
+        for _ in range(pool_size // 2):
+            resources.allocate(HOST, 64, FLOW)
+        operate = _allocate_release(resources)
+        operate(1)  # which makes the buffer that all others use again
+        begin = time.process_time_ns()
+        operate(count)
+        return time.process_time_ns() - begin
+
+    return run
+
+
 def stream_scenario(capacity: int) -> Scenario:
     """Return a scenario that fills and empties a stream: a push and a pop for each element, pressure on and off once a round."""
 
@@ -201,6 +215,9 @@ RESOURCES: dict[str, Scenario] = {
     "write + read 4 KiB": operation_scenario(_write_read(4096)),
 }
 
+POOL_SIZES = (16, 64, 256, 1024, 4096)
+POOLS: dict[str, Scenario] = {f"allocate + release, pool of {size}": pool_scenario(size) for size in POOL_SIZES}
+
 
 def _record(count: int) -> int:
     histogram = Histogram()
@@ -231,32 +248,3 @@ def nanoseconds_each(scenario: Scenario, count: int) -> float:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def microseconds_each(scenario: Scenario, count: int, rounds: int = 5) -> float:
-    """Return the median CPU microseconds of each repetition, over some rounds."""
-    return median(nanoseconds_each(scenario, count) for _ in range(rounds)) / 1000
-
-
-def calls_each(payload_bytes: int = 64) -> float:
-    """Return how many Python functions one element of a linear flow enters: exact, the same on every machine, so it may gate.
-
-    Two flows of different lengths, the longer one minus the shorter: start and end cancel out.
-    """
-
-    def entered(count: int) -> int:
-        calls = 0
-
-        def hear(_frame: object, event: str, _argument: object) -> None:
-            nonlocal calls
-            calls += event == "call"
-
-        scenario = flow_scenario(payload_bytes, settings=FlowSettings(quantum_ns=None))  # yields by count, not by clock
-        sys.setprofile(hear)
-        try:
-            scenario(count)
-        finally:
-            sys.setprofile(None)
-        return calls
-
-    return (entered(256) - entered(128)) / 128
