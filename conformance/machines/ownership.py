@@ -174,6 +174,8 @@ class OwnershipLockstep:
         fields = {name: value for name, value in step.items() if name not in {"op", "handle", "text", "outcome"}}
         if "text" in step:
             fields["data"] = step["text"].encode()
+        if op == "resources.read" and self.model.profile.strict_read and key in self.model.live:
+            fields["length"] = max(0, min(fields["length"], len(self.model.live[key].content) - fields["offset"]))
         ledger = self._copies(key) if op == "resources.transfer" else None
         try:
             reply = self.judge.ask(request(handle=p.Handle(*key), **fields), expected)
@@ -347,8 +349,9 @@ class OwnershipLockstep:
             )
             return
         self._compare(buffer, seen, context)
+        length = len(buffer.content) if self.model.profile.strict_read else max(buffer.capacity, 1)
         try:
-            data = self.judge.ask(p.Read(handle, buffer.owner, 0, max(buffer.capacity, 1)), p.BytesReply).data
+            data = self.judge.ask(p.Read(handle, buffer.owner, 0, length), p.BytesReply).data
         except Refused as refused:
             self.judge.expect(("OWN-009",), holds=False, message=f"the owner of {buffer.name} may not read it", found=str(refused))
             return

@@ -92,12 +92,14 @@ class Profile:
         gap_fill: `gap=zero-fill` was declared: a write beyond the size fills with zeros (BUF-014, D-08).
         unlimited: `unregistered=unlimited` was declared: a component without a budget has none (BUDGET-009, D-26).
         anyone_ends: `borrow_end=anyone` was declared: who ends an open borrow does not matter (spec/resources.md b2, D-37).
+        strict_read: `rm_read=strict` was declared: the host reads no further than the size (BUF-005, D-07).
     """
 
     third_party_read: bool = False
     gap_fill: bool = False
     unlimited: bool = False
     anyone_ends: bool = False
+    strict_read: bool = False
 
     @classmethod
     def of(cls, capabilities: frozenset[str]) -> Profile:
@@ -107,6 +109,7 @@ class Profile:
             gap_fill="gap=zero-fill" in capabilities,
             unlimited="unregistered=unlimited" in capabilities,
             anyone_ends="borrow_end=anyone" in capabilities,
+            strict_read="rm_read=strict" in capabilities,
         )
 
 

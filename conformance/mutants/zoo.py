@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from conformance.mutants import (
     faulty_buffers,
+    faulty_contents,
     faulty_copies,
     faulty_flows,
     faulty_handles,
@@ -29,6 +30,7 @@ ROOMS = (
     faulty_buffers,
     guests,
     faulty_pools,
+    faulty_contents,
     faulty_copies,
 )
 """The modules whose mutants live here; importing them fills the zoo."""

@@ -50,7 +50,7 @@ def test_a_check_does_the_same_for_the_same_seed_and_something_else_for_another(
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
 def test_a_check_that_needs_a_claim_asks_for_it(check):
-    assert set(check.requires) <= {"consumer_first", "exhaustion_error", "state_tables"}
+    assert set(check.requires) <= {"concurrency", "consumer_first", "exhaustion_error", "state_tables"}
     assert check.summary.endswith(".")
 
 
