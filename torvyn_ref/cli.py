@@ -254,7 +254,8 @@ def _audit_sink(project: config.Project, target: str | None, stack: ExitStack) -
         if target is not None and not path.parent.is_dir():  # a slip of the finger makes no directories
             raise FileNotFoundError(None, f"there is no directory {path.parent}")
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        stack.callback(_forget_if_empty, path)
+        if not path.exists():  # only what this run makes may go again: never somebody's empty file, never a device
+            stack.callback(_forget_if_empty, path)
         sink = RotatingFile(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -522,3 +522,15 @@ def test_what_the_rooms_log_as_a_warning_is_shown_as_one(capsys):
     show_logged_warnings()
     logging.getLogger("torvyn.engine").warning("the cache is not safe: %s", "evil\x1b[2J")
     assert capsys.readouterr().err.count("warning: the cache is not safe: evil\\x1b[2J") == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.touch], ids=["a pipe", "an empty file"])
+def test_what_was_there_before_the_audit_log_stays(ref, corpus_flow, tmp_path, make):
+    place = tmp_path / "audit"
+    make(place)
+    reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert ref("check", corpus_flow("linear"), "--flow", "nope", "--audit", place).code == 2
+    finally:
+        os.close(reader)
+    assert place.exists()
