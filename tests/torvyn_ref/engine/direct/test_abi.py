@@ -145,6 +145,10 @@ def compare(wasm, ty, sent, answered):
         function(store, as_stock[0])
     except abi.Ambiguous:
         reject()
+    except ValueError as limit:  # some values of untagged choices wasmtime-py cannot say; the direct engine has been seen with it above
+        if str(limit) != "value not valid for this variant":
+            raise
+        reject()
     finally:
         store.close()
     assert shown == seen
