@@ -16,6 +16,7 @@ from conformance.mutants import (
     faulty_reports,
     faulty_resources,
     faulty_streams,
+    faulty_threads,
     guests,
 )
 from conformance.mutants.registry import MUTANTS, Mutant
@@ -32,6 +33,7 @@ ROOMS = (
     faulty_pools,
     faulty_contents,
     faulty_copies,
+    faulty_threads,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

@@ -50,6 +50,7 @@ class MoreResources(ResourcesFacet, Protocol):
     def live(self, request: p.ListLive, /) -> p.LiveReply: ...  # noqa: D102
     def register_flow(self, request: p.RegisterFlow, /) -> p.Done: ...  # noqa: D102
     def close_copies(self, request: p.CloseCopies, /) -> p.CopiesReply: ...  # noqa: D102
+    def concurrent(self, request: p.Concurrent, /) -> p.HistoryReply: ...  # noqa: D102
 
 
 class StreamsFacet(Protocol):

@@ -418,6 +418,38 @@ class LiveReply(Reply, frozen=True, tag="live"):
     released: int | None = None
 
 
+ThreadRequest = Allocate | Release | Transfer | Borrow | EndBorrow | Write | Read | SetContentType | Freeze | Inspect | LiveCount | Budget
+"""What a thread may do."""
+ThreadReply = Done | Fault | HandleReply | CountReply | BytesReply | BufferReply | BudgetReply
+"""What it may be answered."""
+
+MOST_THREADS, MOST_OPERATIONS = 16, 256
+Program = Annotated[tuple[ThreadRequest, ...], msgspec.Meta(max_length=MOST_OPERATIONS)]
+
+
+class Concurrent(Request, frozen=True, tag="resources.concurrent"):
+    """Run each program in a thread of its own, all of them started before any may end → `history`.
+
+    Only for subjects that claim `concurrency`. Programs run to their end whatever is refused.
+    """
+
+    programs: Annotated[tuple[Program, ...], msgspec.Meta(max_length=MOST_THREADS)]
+
+
+class Happened(Message, frozen=True):
+    """One operation of a thread: its reply, and two ticks of one counter that all threads share, taken right before and right after it."""
+
+    start: U64
+    end: U64
+    reply: ThreadReply
+
+
+class HistoryReply(Reply, frozen=True, tag="history"):
+    """What came of the programs, thread by thread, operation by operation."""
+
+    threads: tuple[tuple[Happened, ...], ...]
+
+
 # ---------------------------------------------------------------- facet streams
 
 
@@ -766,6 +798,7 @@ AnyRequest = (
     | ListLive
     | RegisterFlow
     | CloseCopies
+    | Concurrent
     | OpenStream
     | PushValue
     | PopValue
@@ -794,6 +827,7 @@ AnyReply = (
     | PoolReply
     | CopiesReply
     | LiveReply
+    | HistoryReply
     | StreamReply
     | PushedReply
     | PoppedReply

@@ -276,6 +276,10 @@ class ResourcesClient:
         """Take a finished flow's final copies; its counters then read zero."""
         return self._ask(p.CloseCopies(flow), p.CopiesReply)
 
+    def concurrent(self, programs: tuple[tuple[p.ThreadRequest, ...], ...]) -> tuple[tuple[p.Happened, ...], ...]:
+        """Run programs in threads of their own, and return what came of them."""
+        return self._ask(p.Concurrent(programs), p.HistoryReply).threads
+
 
 class StreamsClient:
     """Facet streams: one stream of numbers, pushed and popped by hand."""

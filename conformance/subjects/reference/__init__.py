@@ -18,7 +18,7 @@ from conformance.subjects.reference.streams import ReferenceStreams
 from torvyn_ref.errors import TorvynError
 
 CAPABILITIES = {
-    Facet.RESOURCES: ("exhaustion_error", "state_tables"),
+    Facet.RESOURCES: ("concurrency", "exhaustion_error", "rm_read=clamp", "state_tables"),
     Facet.FLOWS: ("consumer_first", "state_tables"),
     Facet.GUESTS: tuple(f"engine={name}" for name in ENGINES),
 }

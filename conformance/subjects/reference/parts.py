@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from conformance.subjects.reference.threads import run_together
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
@@ -36,6 +37,7 @@ class ReferenceParts:
         topology: builds a flow's graph, or refuses it.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
+        together: runs tasks in threads of their own.
         instance: what becomes of every instance of the facet guests.
         context: what becomes of the context that it is given.
     """
@@ -47,5 +49,6 @@ class ReferenceParts:
     topology: Callable[..., Topology] = Topology.build
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
+    together: Callable[[Sequence[Callable[[], None]]], None] = run_together
     instance: Callable[[Instance], Instance] = lambda instance: instance
     context: Callable[[FlowContext], FlowContext] = lambda context: context

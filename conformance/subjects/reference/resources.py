@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
 from conformance.subjects.reference.parts import ReferenceParts
+from conformance.subjects.reference.threads import run_programs
+from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
 from torvyn_ref.ids import HOST, TRANSIT, FlowId, Handle, Owner, handle_generation, handle_index, make_handle, show_owner
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState, Tier, TierConfig
@@ -178,6 +180,33 @@ class ReferenceResources:
         """Do what the reference does of itself when a flow is first heard of: open its counters, and keep them when they are open."""
         self._manager.copy_stats(FlowId(request.flow))
         return _DONE
+
+    def concurrent(self, request: p.Concurrent) -> p.HistoryReply:
+        """Run programs in threads."""
+        handlers: dict[type[p.Request], Callable[[Any], p.ThreadReply]] = {
+            p.Allocate: self.allocate,
+            p.Release: self.release,
+            p.Transfer: self.transfer,
+            p.Borrow: self.borrow,
+            p.EndBorrow: self.end_borrow,
+            p.Write: self.write,
+            p.Read: self.read,
+            p.SetContentType: self.set_content_type,
+            p.Freeze: self.freeze,
+            p.Inspect: self.inspect,
+            p.LiveCount: self.live_count,
+            p.Budget: self.budget,
+        }
+
+        def answer(request: p.ThreadRequest) -> p.ThreadReply:
+            try:
+                return handlers[type(request)](request)
+            except Refused as refused:
+                return p.Fault(refused.kind, refused.message, dict(refused.fields))
+            except TorvynError as error:
+                return p.Fault(error.kind, error.message, wire_fields(error.fields))
+
+        return p.HistoryReply(run_programs(request.programs, answer, self._parts.together))
 
     def close_copies(self, request: p.CloseCopies) -> p.CopiesReply:
         """Show a flow's final copies, and forget them."""
