@@ -45,7 +45,8 @@ def directed(handles: Sequence[p.Handle]) -> dict[str, Programs]:
         "a release and a transfer": ((p.Release(one, ONE), p.Budget(ONE)), (there, p.Budget(TWO))),
         "a transfer under observation": ((there, back) * 4, (look,) * 8),
         "a release and a borrow": ((p.Release(host, "host"), p.LiveCount()), (p.Borrow(host, TWO), p.Read(host, TWO, 0, 4))),
-        "borrows": ((p.Borrow(one, TWO), look, p.EndBorrow(one, TWO)), (p.Borrow(one, THREE), look, p.EndBorrow(one, THREE))),
+        "borrows": ((p.Borrow(one, TWO), look), (p.Borrow(one, THREE), look)),
+        "borrows that end": tuple((p.Borrow(one, who), look, p.EndBorrow(one, who)) for who in (TWO, THREE)),
         "writers and a reader": (
             tuple(p.Write(three, THREE, 0, f"a{i:03}".encode()) for i in range(4)),
             (p.Transfer(three, THREE, "host"), p.Write(three, "host", 0, b"host"), p.Read(three, "host", 0, 4)),

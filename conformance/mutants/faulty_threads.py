@@ -22,11 +22,16 @@ RULE = "OWN-042"
 
 
 class Rendezvous:
-    """A place where the threads of a run meet."""
+    """A place where the threads of a run meet.
+
+    Attributes:
+        acting: held while a thread does what it had decided before they met, so that nothing else goes wrong than what should.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running = self._waiting = self._round = 0
+        self.acting = threading.Lock()
 
     def run(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run tasks that meet here."""
@@ -114,7 +119,9 @@ class TransfersRace(Racing):
         entry = self._table[handle]
         if entry.owner == source and entry.state is ResourceState.OWNED and target >= HOST:
             self.place.meet()
-            source = entry.owner  # the refusal has been decided already
+            with self.place.acting:
+                super().transfer(handle, entry.owner, target)
+            return
         super().transfer(handle, source, target)
 
 
@@ -149,8 +156,9 @@ class ReleasesRace(Racing):
         entry = self._table[handle]
         if entry.owner == caller and entry.state is ResourceState.OWNED:
             self.place.meet()
-            if self._table.get(handle) is entry:
-                super().release(handle, caller)
+            with self.place.acting:
+                if self._table.get(handle) is entry:
+                    super().release(handle, caller)
             return
         super().release(handle, caller)
 
@@ -164,7 +172,8 @@ class BorrowsRace(Racing):
         entry = self._table[handle]
         count = entry.borrows
         self.place.meet()
-        super().borrow(handle, borrower)
+        with self.place.acting:
+            super().borrow(handle, borrower)
         self.place.meet()
         entry.borrows = count + 1
 
@@ -179,10 +188,11 @@ class RacingTable(HandleTable):
         """Choose, wait, take."""
         index = self._free[-1] if self._free else len(self._generations)
         self.place.meet()
-        handle = super().insert(entry)
-        chosen = Handle(handle & ~U32_MAX | index)
-        self[chosen] = self.pop(handle)
-        entry.handle = chosen
+        with self.place.acting:
+            handle = super().insert(entry)
+            chosen = Handle(handle & ~U32_MAX | index)
+            self[chosen] = self.pop(handle)
+            entry.handle = chosen
         return chosen
 
 
@@ -210,10 +220,11 @@ class BudgetsRace(Racing):
         self.place.meet()
         if not room:
             return super().allocate(owner, request, flow, now_ns=now_ns)
-        handle = super().allocate(HOST, request, flow, now_ns=now_ns)
-        entry = self._table[handle]
-        entry.owner = owner
-        self._budgets.register(owner, U32_MAX)
-        self._budgets.charge(owner, entry.capacity)
-        self._budgets.register(owner, limit)
+        with self.place.acting:
+            handle = super().allocate(HOST, request, flow, now_ns=now_ns)
+            entry = self._table[handle]
+            entry.owner = owner
+            self._budgets.register(owner, U32_MAX)
+            self._budgets.charge(owner, entry.capacity)
+            self._budgets.register(owner, limit)
         return handle
