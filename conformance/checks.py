@@ -27,6 +27,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from conformance.errors import SuiteError, Violation
+from conformance.machines.coverage import Coverage
 from conformance.seeding import derive
 from conformance.subjects.protocol import Facet
 from conformance.subjects.session import Session
@@ -72,6 +73,7 @@ class Budget:
         rules: the rules that the check may speak about.
         evaluations: how often each rule has been evaluated.
         settled: the rules that the check is through with.
+        coverage: which cells of the tables its machines have met.
     """
 
     depth: Depth = Depth.QUICK
@@ -80,6 +82,7 @@ class Budget:
     rules: tuple[str, ...] = ()
     evaluations: dict[str, int] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
+    coverage: Coverage = field(default_factory=Coverage)
 
     # ---- what was evaluated
 

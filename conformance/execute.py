@@ -64,11 +64,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """One executed check. `seconds` is the only part that differs between two runs of the same plan."""
+    """One executed check. `seconds` is the only part that differs between two runs of the same plan.
+
+    `coverage` counts the cells of the tables that its machines have met (`conformance.machines.coverage`).
+    """
 
     check: str
     findings: tuple[Finding, ...]
     seconds: float
+    coverage: dict[str, dict[str, int]] = {}
 
 
 class OverdueError(BaseException):
@@ -104,7 +108,8 @@ def run_check(
     if isinstance(stopped, OverdueError):
         connection.close()
     connection.settle()
-    return CheckResult(check.name, findings, time.perf_counter() - started)
+    coverage = {table: dict(counts) for table, counts in budget.coverage.counts.items()}
+    return CheckResult(check.name, findings, time.perf_counter() - started, coverage)
 
 
 def _findings(check: Check, budget: Budget, session: Session | None, stopped: BaseException | None) -> tuple[Finding, ...]:
@@ -272,7 +277,8 @@ def run_plan(
 def narrow(result: CheckResult, rules: Iterable[str]) -> CheckResult:
     """Return a result with the findings of some rules only: those that the plan has."""
     wanted = frozenset(rules)
-    return CheckResult(result.check, tuple(finding for finding in result.findings if finding.rule in wanted), result.seconds)
+    findings = tuple(finding for finding in result.findings if finding.rule in wanted)
+    return CheckResult(result.check, findings, result.seconds, result.coverage)
 
 
 _worker: tuple[Connection, Registry] | None = None

@@ -61,6 +61,11 @@ def retag(handle: str, caller: str = ONE) -> dict[str, Any]:
     return step("set-content-type", handle, caller=caller, content_type="text/plain")
 
 
+def freeze(handle: str, caller: str = ONE) -> dict[str, Any]:
+    """Return a freeze."""
+    return step("freeze", handle, caller=caller)
+
+
 STORIES: tuple[Story, ...] = (
     # a whole life
     (allocate(), write("b0"), retag("b0"), transfer("b0", ONE, "host"), borrow("b0"), read("b0", TWO), end("b0"), release("b0", "host")),
@@ -200,6 +205,52 @@ STORIES: tuple[Story, ...] = (
         step("release-flow", flow=1),
         write("b1"),
         step("probe", "b0"),
+    ),
+    # what is lent: strangers at its loan, its bytes, its type, and its freezing
+    (
+        allocate(),
+        read("b0", TWO),
+        freeze("b0", TWO),
+        borrow("b0"),
+        end("b0", THREE),
+        read("b0", THREE),
+        *(retag("b0", who) for who in (ONE, TWO)),
+        *(freeze("b0", who) for who in (TWO, ONE)),
+    ),
+    # frozen: as a buffer, lent, and by force
+    (
+        allocate(),
+        write("b0"),
+        freeze("b0"),
+        *(freeze("b0", who) for who in (ONE, TWO)),
+        *(retag("b0", who) for who in (ONE, TWO)),
+        write("b0"),
+        read("b0", ONE),
+        read("b0", TWO),
+        end("b0"),
+        release("b0", TWO),
+        transfer("b0", TWO, ONE),
+        transfer("b0", ONE, TWO),
+        release("b0", TWO),
+    ),
+    (
+        allocate(),
+        freeze("b0"),
+        *(borrow("b0"), borrow("b0")),
+        read("b0", TWO),
+        read("b0", THREE),
+        *(freeze("b0", who) for who in (ONE, TWO)),
+        *(retag("b0", who) for who in (ONE, TWO)),
+        write("b0"),
+        release("b0"),
+        transfer("b0", ONE, TWO),
+        end("b0", THREE),
+        *(end("b0"), end("b0")),
+        release("b0"),
+    ),
+    *(
+        (*(allocate() for _ in range(4)), freeze("b1"), borrow("b2"), freeze("b3"), borrow("b3"), by_force)
+        for by_force in (step("force-reclaim", component=ONE), step("release-flow", flow=1))
     ),
 )
 

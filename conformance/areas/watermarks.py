@@ -60,6 +60,8 @@ STORIES: tuple[Story, ...] = (
     # a full stream under each policy, for a while
     *((_open(3, 0.5, policy), *_moves("++++++?-+?+++--?--?")) for policy in Policy),
     *((_open(1, 0.0, policy), *_moves("+++?-?++-?-")) for policy in Policy),
+    # the end of an empty stream, of one with elements, of a full one, and of one under pressure
+    *((_open(4, 0.0, policy), *_moves(moves)) for policy in Policy for moves in (".+-?", "+.+--?", "++++.+-?", "++++-.+---?")),
 )
 
 FULL = (Policy.BLOCK,)

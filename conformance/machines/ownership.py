@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from conformance.errors import Refused
+from conformance.machines.coverage import Coverage
 from conformance.machines.judge import Judge, Step
 from conformance.models.ownership import TRANSIT, Buffer, Key, OwnershipModel, Prediction, Profile, Refusal
 from conformance.subjects import protocol as p
@@ -52,8 +53,9 @@ REPLIES: dict[str, tuple[type[Any], type[Any]]] = {
 class OwnershipLockstep:
     """One fresh resource manager of the subject, and what the rules say about it."""
 
-    def __init__(self, judge: Judge, capabilities: frozenset[str], *, table_capacity: int = 2) -> None:
+    def __init__(self, judge: Judge, capabilities: frozenset[str], *, table_capacity: int = 2, coverage: Coverage | None = None) -> None:
         self.judge = judge
+        self.coverage = coverage or Coverage()
         self.model = OwnershipModel(DEFAULT_BUDGET, Profile.of(capabilities))
         self.names: dict[str, Key] = {}
         judge.ask(p.OpenResources(table_capacity=table_capacity, default_budget_bytes=DEFAULT_BUDGET), p.Done)
@@ -170,6 +172,7 @@ class OwnershipLockstep:
         op = step["op"]
         key = self._key(step["handle"])
         prediction = self.model.predict(step, key)
+        self.coverage.operated(self.model, op, key, prediction)
         request, expected = REPLIES[op]
         fields = {name: value for name, value in step.items() if name not in {"op", "handle", "text", "outcome"}}
         if "text" in step:
@@ -284,6 +287,7 @@ class OwnershipLockstep:
         except Refused as refused:
             raise self.judge.refused(("OWN-030",) if owns else ("OWN-032",), request, refused) from None
         step["outcome"] = "done"
+        self.coverage.taken((buffer for buffer in before.values() if buffer.owner == component), "force-reclaim")
         doomed = self.model.reclaimed(component)
         found = {(record.handle.index, record.handle.generation): record for record in records}
         rules = ("OWN-030", "OWN-031") if doomed else ("OWN-032", "OWN-031")
@@ -314,6 +318,7 @@ class OwnershipLockstep:
         except Refused as refused:
             raise self.judge.refused(("OWN-034",), request, refused) from None
         step["outcome"] = "done"
+        self.coverage.taken((buffer for buffer in self.model.live.values() if buffer.flow == step["flow"]), "release-flow")
         doomed = self.model.flow_released(step["flow"])
         expected = (len(doomed), sum(buffer.capacity for buffer in doomed))
         found = (reply.returned_to_pool + reply.deallocated, reply.bytes_released)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis import target
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from conformance.checks import Budget
@@ -57,6 +58,10 @@ class OwnershipMachine(RuleBasedStateMachine):
                 self.lockstep.play({"op": f"resources.{op}", **fields})
         except DivergedError:
             self.diverged = True
+
+    def teardown(self) -> None:
+        """Steer towards examples that meet more of the table."""
+        target(float(len(self.lockstep.coverage.fresh)), label="cells met")
 
     def pick(self, pick: int) -> str | None:
         """Return the name of a live buffer, which is made if there is none; None when it cannot be made."""
@@ -183,6 +188,11 @@ class StreamMachine(RuleBasedStateMachine):
         self.diverged = False
         self.value = 0
 
+    def teardown(self) -> None:
+        """Steer towards examples that meet more of the table."""
+        if self.lockstep is not None:
+            target(float(len(self.lockstep.coverage.fresh)), label="cells met")
+
     @initialize(capacity=st.integers(1, 9), ratio=ratios, choice=st.integers(0, 3))
     def open(self, capacity: int, ratio: float, choice: int) -> None:
         """Open the stream."""
@@ -240,7 +250,8 @@ def search_ownership(
     capabilities = session.capabilities(Facet.RESOURCES)
 
     def start() -> OwnershipLockstep:
-        return OwnershipLockstep(Judge(session, rule_id, budget.touch), capabilities)
+        budget.coverage.start()
+        return OwnershipLockstep(Judge(session, rule_id, budget.touch), capabilities, coverage=budget.coverage)
 
     def play(story: Story) -> None:
         start().play_all(story)
@@ -267,7 +278,8 @@ def search_streams(
     """
 
     def start(step: Step) -> StreamLockstep:
-        return StreamLockstep(Judge(session, rule_id, budget.touch), step)
+        budget.coverage.start()
+        return StreamLockstep(Judge(session, rule_id, budget.touch), step, budget.coverage)
 
     def play(story: Story) -> None:
         start(story[0]).play_all(story[1:])

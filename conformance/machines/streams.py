@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.errors import Refused
+from conformance.machines.coverage import Coverage
 from conformance.machines.judge import Judge, Step
 from conformance.models.streams import Policy, Pushed, StreamModel, low_mark
 from conformance.subjects import protocol as p
@@ -19,12 +20,16 @@ LOSING = {
 }
 """The rule that says what a full stream does, by policy."""
 
+EVENTS = frozenset({"streams.push", "streams.pop", "streams.complete"})
+"""What changes a stream."""
+
 
 class StreamLockstep:
     """One fresh stream of the subject, and what the rules say about it."""
 
-    def __init__(self, judge: Judge, step: Step) -> None:
+    def __init__(self, judge: Judge, step: Step, coverage: Coverage | None = None) -> None:
         self.judge = judge
+        self.coverage = coverage or Coverage()
         judge.steps.append(dict(step))
         capacity, ratio = step["capacity"], step.get("low_watermark_ratio", 0.5)
         policy = step.get("policy", str(Policy.BLOCK))
@@ -66,6 +71,8 @@ class StreamLockstep:
         """
         step = dict(step)
         self.judge.steps.append(step)
+        if step["op"] in EVENTS:
+            self.coverage.streamed(self.model, step["op"].removeprefix("streams."))
         match step["op"]:
             case "streams.push":
                 self._push(step)

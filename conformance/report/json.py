@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from conformance.execute import CheckResult, Finding, reproduction
+from conformance.machines.coverage import merged
 from conformance.plan import Plan
 from conformance.rulebook import Rulebook
 from conformance.subjects.protocol import Declaration
@@ -66,6 +67,13 @@ class CheckLine(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class TableCoverage(msgspec.Struct, frozen=True, kw_only=True):
+    """The cells of a table of states and events: how often the machines met each, and which they did not meet at all."""
+
+    cells: dict[str, int]
+    unreached: tuple[str, ...]
+
+
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run."""
 
@@ -90,6 +98,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleLine, ...]
     failures: tuple[Failure, ...]
     checks: tuple[CheckLine, ...]
+    coverage: dict[str, TableCoverage] = {}
 
 
 SHOWN = frozenset(Outcome) - {Outcome.PASS, Outcome.UNSUPPORTED, Outcome.UNTESTED, Outcome.INAPPLICABLE}
@@ -145,6 +154,10 @@ def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckR
             )
             for result in results
         ),
+        coverage={
+            table: TableCoverage(cells=cells, unreached=tuple(name for name, count in cells.items() if not count))
+            for table, cells in merged(result.coverage for result in results).items()
+        },
     )
 
 

@@ -64,6 +64,10 @@ def render_run(report: RunReport) -> str:
     console.print()
     for reason in report.reasons:
         console.print(_plain(f"- {reason}"))
+    for table, coverage in report.coverage.items():
+        met = len(coverage.cells) - len(coverage.unreached)
+        left = f"; not reached: {', '.join(coverage.unreached)}" if coverage.unreached else ""
+        console.print(_plain(f"coverage of the table {table}: {met} of {len(coverage.cells)} cells{left}"))
     console.print(_plain("profiles: " + ", ".join(f"{profile} {verdict}" for profile, verdict in report.profiles.items())))
     console.print(line)
     return _tidy(buffer)
