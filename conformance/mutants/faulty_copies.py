@@ -255,9 +255,9 @@ class ChunksAreOne(ResourceManager):
 class EntersTwice(ResourceManager):
     """What enters a stage is counted twice over."""
 
-    def borrow(self, handle: Handle, borrower: Owner) -> None:
+    def borrow(self, handle: Handle, borrower: Owner, *, now_ns: int = 0) -> None:
         """Count it once more."""
-        super().borrow(handle, borrower)
+        super().borrow(handle, borrower, now_ns=now_ns)
         entry = self._table[handle]
         entry.book[borrower].lent_bytes += entry.size
 

@@ -308,11 +308,11 @@ class RefusedAndCharged(ResourceManager):
 class BorrowersPay(ResourceManager):
     """A borrow needs room in the borrower's budget."""
 
-    def borrow(self, handle: Handle, borrower: Owner) -> None:
+    def borrow(self, handle: Handle, borrower: Owner, *, now_ns: int = 0) -> None:
         """Charge it for a moment."""
         self._budgets.charge(borrower, self.capacity(handle))
         self._budgets.credit(borrower, self.capacity(handle))
-        super().borrow(handle, borrower)
+        super().borrow(handle, borrower, now_ns=now_ns)
 
 
 @manager("hosts-have-limits", "BUDGET-007")

@@ -97,11 +97,11 @@ class OneBorrowTooMany(ResourceManager):
 class OneBorrowOnly(ResourceManager):
     """A second borrow is refused."""
 
-    def borrow(self, handle: Handle, borrower: Owner) -> None:
+    def borrow(self, handle: Handle, borrower: Owner, *, now_ns: int = 0) -> None:
         """Lend once."""
         if self.inspect(handle).borrow_count:
             raise ResourceError("borrows-outstanding", "lent already", handle=handle, borrow_count=1)
-        super().borrow(handle, borrower)
+        super().borrow(handle, borrower, now_ns=now_ns)
 
 
 @manager("first-end-ends-all", "OWN-006")

@@ -167,13 +167,13 @@ class ReleasesRace(Racing):
 class BorrowsRace(Racing):
     """Borrows are counted by reading the number and writing one more: two at once count as one."""
 
-    def borrow(self, handle: Handle, borrower: Owner) -> None:
+    def borrow(self, handle: Handle, borrower: Owner, *, now_ns: int = 0) -> None:
         """Read, wait, write."""
         entry = self._table[handle]
         count = entry.borrows
         self.place.meet()
         with self.place.acting:
-            super().borrow(handle, borrower)
+            super().borrow(handle, borrower, now_ns=now_ns)
         self.place.meet()
         entry.borrows = count + 1
 

@@ -308,7 +308,7 @@ class FlowDriver(Delivery):
                 self._pressure_changed(edge, change)
         else:
             stage.retry = None
-        self._resources.borrow(element.handle, stage.owner)
+        self._resources.borrow(element.handle, stage.owner, now_ns=now)
         self._element = element
         return self._invoke(stage, stage.work, element)
 

@@ -12,6 +12,7 @@ from torvyn_ref.resources.pools import Tier as Tier
 from torvyn_ref.resources.pools import TierConfig as TierConfig
 from torvyn_ref.resources.records import Balance as Balance
 from torvyn_ref.resources.records import Inspection as Inspection
+from torvyn_ref.resources.records import Loan as Loan
 from torvyn_ref.resources.records import ManagerConfig as ManagerConfig
 from torvyn_ref.resources.records import Reclaimed as Reclaimed
 from torvyn_ref.resources.states import ResourceState as ResourceState

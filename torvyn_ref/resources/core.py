@@ -12,7 +12,7 @@ from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.handles import Entry, HandleTable
 from torvyn_ref.resources.leases import LeaseBook, LeaseKind, access, is_exclusive, lease_active
 from torvyn_ref.resources.pools import Pools
-from torvyn_ref.resources.records import Inspection, ManagerConfig, Reclaimed
+from torvyn_ref.resources.records import Inspection, Loan, ManagerConfig, Reclaimed
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
 _LAST_BORROW_ENDS = successors(ResourceEvent.LAST_BORROW_ENDS)
@@ -122,6 +122,9 @@ class ManagerCore:
             allocated_ns=entry.allocated_ns,
             maker=entry.maker,
             leases=tuple(entry.leases.values()) if entry.leases else (),
+            loans=tuple(
+                Loan(borrower, count, (entry.borrowed_ns or {}).get(borrower, 0)) for borrower, count in (entry.borrowers or {}).items()
+            ),
         )
 
     def _not_owner(self, entry: Entry, caller: Owner) -> ResourceError:

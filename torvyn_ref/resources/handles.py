@@ -22,6 +22,7 @@ class Entry:
         "allocated_ns",
         "block",
         "book",
+        "borrowed_ns",
         "borrowers",
         "borrows",
         "capacity",
@@ -50,6 +51,7 @@ class Entry:
         self.owner = self.maker = owner
         self.borrows = 0
         self.borrowers: dict[Owner, int] | None = None
+        self.borrowed_ns: dict[Owner, int] | None = None  # since when, for borrowers who named an instant
         self.leases: dict[LeaseId, Lease] | None = None
         self.size = 0
         self.content_type = ""

@@ -142,8 +142,10 @@ class ResourceManager(Leasing, Observation):
 
     # ---- borrows
 
-    def borrow(self, handle: Handle, borrower: Owner) -> None:
+    def borrow(self, handle: Handle, borrower: Owner, *, now_ns: int = 0) -> None:
         """Open a borrow; the owner stays the owner, and may not write until the last borrow has ended (OWN-004, OWN-005).
+
+        `now_ns` is remembered as the instant since which this borrower holds the buffer, for whoever inspects it.
 
         Raises:
             ResourceError: stale-handle, not-allocated, invalid-owner, mutable-lease-active, read-only-leases-active.
@@ -161,9 +163,12 @@ class ResourceManager(Leasing, Observation):
             entry.book[borrower].lent_bytes += entry.size
             borrowers = entry.borrowers
             if borrowers is None:
-                entry.borrowers = {borrower: 1}
-            else:
-                borrowers[borrower] = borrowers.get(borrower, 0) + 1
+                borrowers = entry.borrowers = {}
+            borrowers[borrower] = count = borrowers.get(borrower, 0) + 1
+            if count == 1 and (now_ns or entry.borrowed_ns):
+                if entry.borrowed_ns is None:
+                    entry.borrowed_ns = {}
+                entry.borrowed_ns[borrower] = now_ns
         finally:
             self._lock.release()
 

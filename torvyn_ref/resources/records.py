@@ -22,6 +22,15 @@ class ManagerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Loan:
+    """The open borrows of one buffer by one borrower: how many, and since when, monotonic (0: the first named no instant)."""
+
+    borrower: Owner
+    count: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """A live buffer as an observer sees it; sizes in bytes (OWN-040).
 
@@ -29,6 +38,7 @@ class Inspection:
         allocated_ns: when it was allocated, monotonic; 0 when the allocation named no instant.
         maker: who allocated it; `owner` is who has it now.
         leases: open leases on it.
+        loans: who borrows it, and since when.
     """
 
     handle: Handle
@@ -45,6 +55,7 @@ class Inspection:
     allocated_ns: int
     maker: Owner = HOST
     leases: tuple[Lease, ...] = ()
+    loans: tuple[Loan, ...] = ()
 
     def age_ns(self, now_ns: int) -> int | None:
         """Return for how long it has been alive; None when its allocation named no instant."""
