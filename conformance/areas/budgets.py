@@ -84,6 +84,15 @@ STORIES: tuple[tuple[Step, ...], ...] = (
         take(ONE),
         take(ONE),
     ),
+    # one component's limit is lowered below what it owns, and then another allocates (found by a deep run: the check blamed the wrong one)
+    (
+        {"op": "register", "component": TWO, "budget": 4096},
+        take(TWO, 257),
+        {"op": "register", "component": TWO, "budget": 512},
+        take(ONE),
+        take("host"),
+        take(TWO),
+    ),
     # reclaimed: nothing is used, and the limit is what it was
     (take(TWO), take(TWO), {"op": "force-reclaim", "component": TWO}, take(TWO), take(TWO), take(TWO)),
     # the end of a flow

@@ -61,6 +61,7 @@ class BudgetLockstep(Accounts):
     def before(self, step: Step, held: Held | None) -> None:
         """Take note of whether there is room, before anything changes."""
         need = self._need(step, held)
+        self.charged = need[0] if need else None
         self.fits = self.surely_fits = need is None or self.model.fits(*need)
         if step["op"] == "clone" and held is not None:
             self.surely_fits = self.model.fits(step["caller"], held.seen.capacity)
@@ -128,7 +129,9 @@ class BudgetLockstep(Accounts):
             known = ("BUDGET-011",) if op == "force-reclaim" else ("BUDGET-009",) if component not in self.model.limits else ()
             same = limit is None or seen.limit == limit  # what a component without a limit shows as its limit is its own business
             self.judge.expect((*known, "BUDGET-002"), same, f"the limit of {component}", expected=limit, found=seen.limit)
-            over = limit is not None and seen.used > limit and op in {"allocate", "clone", "transfer"} and done
+            # A limit lowered below what is owned leaves the excess; only an operation that charges this component may not add to it.
+            charged = done and op in {"allocate", "clone", "transfer"} and component == self.charged
+            over = charged and limit is not None and seen.used > limit
             self.judge.expect(("BUDGET-002",), not over, f"{component} owns more than it may", expected=f"<= {limit}", found=seen.used)
 
 
