@@ -1,7 +1,8 @@
-"""Mutants of what happens between looking at the books and writing to them: managers that need no lock, as their makers think.
+"""Mutants of what happens between looking at the books and writing to them: managers that let go of their lock in between.
 
-They wait for each other at the point where it goes wrong, so that it goes wrong every time: a thread there goes on when every thread of the
-run is there or has ended. Nobody waits for time to pass, and outside of a run nobody waits at all.
+Everything else they do under the lock, so that nothing goes wrong but what should. They wait for each other at the point where it goes wrong,
+so that it goes wrong every time: a thread there goes on when every thread of the run is there or has ended. Nobody waits for time to pass,
+and outside of a run nobody waits at all.
 """
 
 from __future__ import annotations
@@ -22,16 +23,11 @@ RULE = "OWN-042"
 
 
 class Rendezvous:
-    """A place where the threads of a run meet.
-
-    Attributes:
-        acting: held while a thread does what it had decided before they met, so that nothing else goes wrong than what should.
-    """
+    """A place where the threads of a run meet; who comes holds no lock."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running = self._waiting = self._round = 0
-        self.acting = threading.Lock()
 
     def run(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run tasks that meet here."""
@@ -67,28 +63,11 @@ class Rendezvous:
             self._changed.notify_all()
 
 
-class NoLock:
-    """A lock that nobody needs to wait for."""
-
-    def acquire(self) -> None:
-        """Go on."""
-
-    def release(self) -> None:
-        """Go on."""
-
-    def __enter__(self) -> None:
-        """Go on."""
-
-    def __exit__(self, *_: object) -> None:
-        """Go on."""
-
-
 class Racing(ResourceManager):
-    """A manager without a lock, whose threads meet at one point."""
+    """A manager whose threads meet at one point, outside of its lock."""
 
     def __init__(self, *args: Any, place: Rendezvous, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._lock: Any = NoLock()
         self.place = place
 
 
@@ -119,7 +98,7 @@ class TransfersRace(Racing):
         entry = self._table[handle]
         if entry.owner == source and entry.state is ResourceState.OWNED and target >= HOST:
             self.place.meet()
-            with self.place.acting:
+            with self._lock:
                 super().transfer(handle, entry.owner, target)
             return
         super().transfer(handle, source, target)
@@ -156,7 +135,7 @@ class ReleasesRace(Racing):
         entry = self._table[handle]
         if entry.owner == caller and entry.state is ResourceState.OWNED:
             self.place.meet()
-            with self.place.acting:
+            with self._lock:
                 if self._table.get(handle) is entry:
                     super().release(handle, caller)
             return
@@ -172,7 +151,7 @@ class BorrowsRace(Racing):
         entry = self._table[handle]
         count = entry.borrows
         self.place.meet()
-        with self.place.acting:
+        with self._lock:
             super().borrow(handle, borrower, now_ns=now_ns)
         self.place.meet()
         entry.borrows = count + 1
@@ -181,18 +160,20 @@ class BorrowsRace(Racing):
 class RacingTable(HandleTable):
     """A table in which a slot is chosen before it is taken."""
 
-    __slots__ = ("place",)
+    __slots__ = ("lock", "place")
+    lock: Any
     place: Rendezvous
 
     def insert(self, entry: Entry) -> Handle:
         """Choose, wait, take."""
         index = self._free[-1] if self._free else len(self._generations)
+        self.lock.release()  # an allocation holds it, once
         self.place.meet()
-        with self.place.acting:
-            handle = super().insert(entry)
-            chosen = Handle(handle & ~U32_MAX | index)
-            self[chosen] = self.pop(handle)
-            entry.handle = chosen
+        self.lock.acquire()
+        handle = super().insert(entry)
+        chosen = Handle(handle & ~U32_MAX | index)
+        self[chosen] = self.pop(handle)
+        entry.handle = chosen
         return chosen
 
 
@@ -203,7 +184,7 @@ class SlotsRace(Racing):
     def __init__(self, *args: Any, place: Rendezvous, **options: Any) -> None:
         super().__init__(*args, place=place, **options)
         table = RacingTable(self._table.capacity)
-        table.place = place
+        table.lock, table.place = self._lock, place
         self._table = table
 
 
@@ -220,7 +201,7 @@ class BudgetsRace(Racing):
         self.place.meet()
         if not room:
             return super().allocate(owner, request, flow, now_ns=now_ns)
-        with self.place.acting:
+        with self._lock:
             handle = super().allocate(HOST, request, flow, now_ns=now_ns)
             entry = self._table[handle]
             entry.owner = owner
