@@ -1,8 +1,8 @@
 """Mutants of what happens between looking at the books and writing to them: managers that let go of their lock in between.
 
-Everything else they do under the lock, so that nothing goes wrong but what should. They wait for each other at the point where it goes wrong,
-so that it goes wrong every time: a thread there goes on when every thread of the run is there or has ended. Nobody waits for time to pass,
-and outside of a run nobody waits at all.
+Everything else they do under the lock, so that nothing goes wrong but what should. They wait for each other at the point where it goes
+wrong, so that it goes wrong every time: a thread there goes on when every thread of the run is there or has ended. Nobody waits for time to
+pass, and outside of a run nobody waits at all.
 """
 
 from __future__ import annotations
