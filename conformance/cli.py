@@ -1,20 +1,21 @@
-"""`torvyn-conformance`: judge a subject, list the rules, explain one. Exit codes: docs/exit-codes.md."""
+"""`torvyn-conformance`: judge a subject, list the rules, explain one. Exit codes: docs/exit-codes.md.
+
+A further command is a function in a module of `conformance.commands` and one line at the end of the registrations here.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
+from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
 from conformance.errors import SubjectError, SuiteError
 from conformance.execute import CheckResult, run_plan, run_plan_parallel
 from conformance.plan import Plan, make_plan, select
@@ -29,14 +30,6 @@ from conformance.verdict import EXIT_HARNESS, EXIT_USAGE, judge
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Wrong usage, as typer reports it; found through its public subclass, because newer typers bring their own click."""
 
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-
-EXITS = (
-    "Exit codes: 0 conformant, 1 not conformant, 2 indeterminate (not every binding rule was shown), "
-    "3 the suite itself failed, 4 wrong usage, 130 interrupted."
-)
-
 app = typer.Typer(
     name="torvyn-conformance",
     help="Judge a runtime by the rules of Torvyn.",
@@ -45,16 +38,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
 
 
 @app.command(epilog=EXITS)
@@ -84,8 +67,8 @@ def run(
     judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
     report = build(rulebook, plan, subject, results, judgement)
     if report_file is not None:
-        _emit(encode(report), report_file)
-    _emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
+        emit(encode(report), report_file)
+    emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
     raise typer.Exit(judgement.exit_code)
 
 
@@ -101,9 +84,9 @@ def list_rules(
     lines = rule_report.rule_lines(rulebook, all_checks(rulebook), select(rulebook, area or []))
     if summary:
         table = rule_report.summarise(lines)
-        _emit(_json(table) if output_format is Format.JSON else text.render_summary(table), None)
+        emit(as_json(table) if output_format is Format.JSON else text.render_summary(table), None)
     else:
-        _emit(_json(lines) if output_format is Format.JSON else text.render_rules(lines), None)
+        emit(as_json(lines) if output_format is Format.JSON else text.render_rules(lines), None)
 
 
 @app.command(epilog=EXITS)
@@ -114,7 +97,7 @@ def explain(
     """Explain one rule: its words, where they come from, what happens when it is broken, and how it is checked."""
     rulebook = load()
     explanation = rule_report.explain(rulebook, all_checks(rulebook), rulebook.get(rule))
-    _emit(_json(explanation) if output_format is Format.JSON else text.render_explanation(explanation), None)
+    emit(as_json(explanation) if output_format is Format.JSON else text.render_explanation(explanation), None)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -179,27 +162,6 @@ def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettin
         if jobs > 1:
             return run_plan_parallel(plan, subject, jobs, settings=settings, on_result=on_result)
         return run_plan(plan, registry, subject, settings=settings, on_result=on_result)
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-
-
-def _emit(result: bytes | str, output: Path | None) -> None:
-    data = result.encode() if isinstance(result, str) else result
-    if output is None:
-        sys.stdout.write(data.decode())
-        return
-    try:
-        if output.exists() and not output.is_file():  # a device or a pipe is written to, never replaced
-            output.write_bytes(data)
-            return
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-            partial = Path(file.name)
-            file.write(data)
-        partial.replace(output)
-    except OSError as error:
-        raise SuiteError(f"the result cannot be written to {output}: {error.strerror}") from error
 
 
 def _complain(message: str, code: int) -> int:

@@ -1,0 +1,1 @@
+"""The commands of `torvyn-conformance`, a module each; `conformance.cli` registers them."""

@@ -1,0 +1,316 @@
+"""The subject protocol, version 1: every message between the suite and a runtime under test, as types.
+
+A subject declares facets; the suite sends requests of those facets and gets replies. In process and over stdio the messages are the same,
+so a check cannot tell the doors apart. Scripted components cross the protocol as data (`Script`): a runtime in any language can play them.
+
+On the wire: one JSON object per line. Suite → subject: `{"id": 7, "request": {"op": "resources.allocate", ...}}`. Subject → suite:
+`{"id": 7, "reply": {"re": "handle", ...}}`. A refused operation is a `fault` reply, with the symbolic kind that the specification gives
+it; an operation that the subject does not offer is an `unsupported` reply, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+
+from conformance.subjects.protocol.base import (
+    FACET_VERSIONS,
+    PROTOCOL,
+    U32,
+    U64,
+    Facet,
+    FacetClaim,
+    Handle,
+    Message,
+    Reply,
+    Request,
+    TierSetting,
+)
+from conformance.subjects.protocol.flows import (
+    Answer,
+    Command,
+    EdgeSpec,
+    FlowCopies,
+    FlowRunReply,
+    FlowSettings,
+    FlowSpec,
+    FlowTransition,
+    RunFlow,
+    Schedule,
+    Script,
+    StageSpec,
+    StageStats,
+    StreamStats,
+)
+from conformance.subjects.protocol.guests import (
+    CallGuest,
+    CloseGuest,
+    GuestAnswerReply,
+    GuestSeenReply,
+    ObserveGuest,
+    OpenGuest,
+)
+from conformance.subjects.protocol.resources import (
+    Allocate,
+    Borrow,
+    Budget,
+    BudgetReply,
+    BufferReply,
+    BytesReply,
+    Clone,
+    CloseCopies,
+    Concurrent,
+    CopiesReply,
+    CopyCounters,
+    CopyRoute,
+    CountReply,
+    EndBorrow,
+    FlowReleasedReply,
+    ForceReclaim,
+    Freeze,
+    HandleReply,
+    Happened,
+    HistoryReply,
+    Inspect,
+    ListLive,
+    LiveBuffer,
+    LiveCount,
+    LiveReply,
+    OpenResources,
+    PoolCounters,
+    PoolReply,
+    Program,
+    Read,
+    ReclaimedBuffer,
+    ReclaimedReply,
+    RegisterComponent,
+    RegisterFlow,
+    Release,
+    ReleaseFlow,
+    ResourceTransition,
+    SetContentType,
+    ThreadReply,
+    ThreadRequest,
+    Transfer,
+    Write,
+)
+from conformance.subjects.protocol.session import (
+    Bye,
+    Declaration,
+    Done,
+    Fault,
+    Hello,
+    Unsupported,
+)
+from conformance.subjects.protocol.streams import (
+    CompleteStream,
+    InspectStream,
+    OpenStream,
+    PoppedReply,
+    PopValue,
+    PushedReply,
+    PushValue,
+    StreamReply,
+)
+
+__all__ = [
+    "FACET_VERSIONS",
+    "LINE_BYTES",
+    "PROTOCOL",
+    "REPLIES",
+    "REQUESTS",
+    "U32",
+    "U64",
+    "Allocate",
+    "Answer",
+    "AnyReply",
+    "AnyRequest",
+    "Borrow",
+    "Budget",
+    "BudgetReply",
+    "BufferReply",
+    "Bye",
+    "BytesReply",
+    "CallGuest",
+    "Clone",
+    "CloseCopies",
+    "CloseGuest",
+    "Command",
+    "CompleteStream",
+    "Concurrent",
+    "CopiesReply",
+    "CopyCounters",
+    "CopyRoute",
+    "CountReply",
+    "Declaration",
+    "Done",
+    "EdgeSpec",
+    "EndBorrow",
+    "Facet",
+    "FacetClaim",
+    "Fault",
+    "FlowCopies",
+    "FlowReleasedReply",
+    "FlowRunReply",
+    "FlowSettings",
+    "FlowSpec",
+    "FlowTransition",
+    "ForceReclaim",
+    "Freeze",
+    "GuestAnswerReply",
+    "GuestSeenReply",
+    "Handle",
+    "HandleReply",
+    "Happened",
+    "Hello",
+    "HistoryReply",
+    "Inspect",
+    "InspectStream",
+    "ListLive",
+    "LiveBuffer",
+    "LiveCount",
+    "LiveReply",
+    "Message",
+    "ObserveGuest",
+    "OpenGuest",
+    "OpenResources",
+    "OpenStream",
+    "PoolCounters",
+    "PoolReply",
+    "PopValue",
+    "PoppedReply",
+    "Program",
+    "PushValue",
+    "PushedReply",
+    "Read",
+    "ReclaimedBuffer",
+    "ReclaimedReply",
+    "RegisterComponent",
+    "RegisterFlow",
+    "Release",
+    "ReleaseFlow",
+    "Reply",
+    "ReplyLine",
+    "Request",
+    "RequestLine",
+    "ResourceTransition",
+    "RunFlow",
+    "Schedule",
+    "Script",
+    "SetContentType",
+    "StageSpec",
+    "StageStats",
+    "StreamReply",
+    "StreamStats",
+    "ThreadReply",
+    "ThreadRequest",
+    "TierSetting",
+    "Transfer",
+    "Unsupported",
+    "Write",
+    "facet_of",
+    "name_of",
+    "tag_of",
+]
+
+AnyRequest = (
+    Hello
+    | Bye
+    | OpenResources
+    | Allocate
+    | Release
+    | Transfer
+    | Borrow
+    | EndBorrow
+    | Write
+    | Read
+    | SetContentType
+    | Freeze
+    | Inspect
+    | LiveCount
+    | ForceReclaim
+    | ReleaseFlow
+    | RegisterComponent
+    | Budget
+    | PoolCounters
+    | CopyCounters
+    | ResourceTransition
+    | Clone
+    | ListLive
+    | RegisterFlow
+    | CloseCopies
+    | Concurrent
+    | OpenStream
+    | PushValue
+    | PopValue
+    | CompleteStream
+    | InspectStream
+    | RunFlow
+    | FlowTransition
+    | OpenGuest
+    | CallGuest
+    | ObserveGuest
+    | CloseGuest
+)
+
+AnyReply = (
+    Declaration
+    | Done
+    | Fault
+    | Unsupported
+    | HandleReply
+    | CountReply
+    | BytesReply
+    | BufferReply
+    | ReclaimedReply
+    | FlowReleasedReply
+    | BudgetReply
+    | PoolReply
+    | CopiesReply
+    | LiveReply
+    | HistoryReply
+    | StreamReply
+    | PushedReply
+    | PoppedReply
+    | FlowRunReply
+    | GuestAnswerReply
+    | GuestSeenReply
+)
+
+
+class RequestLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the suite writes on a line: the reply must carry the same id."""
+
+    id: int
+    request: AnyRequest
+
+
+class ReplyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a subject writes on a line, once per request and never unasked."""
+
+    id: int
+    reply: AnyReply
+
+
+LINE_BYTES = 64 * 1024 * 1024
+"""No line of the protocol may be longer, in either direction."""
+
+REQUESTS: tuple[type[Request], ...] = get_args(AnyRequest)
+REPLIES: tuple[type[Reply], ...] = get_args(AnyReply)
+
+
+def name_of(message: type[Request | Reply]) -> str:
+    """Return the name on the wire of a kind of message ("streams.push")."""
+    return str(message.__struct_config__.tag)
+
+
+def tag_of(message: Request | Reply) -> str:
+    """Return a message's name on the wire."""
+    return name_of(type(message))
+
+
+def facet_of(request: Request) -> Facet | None:
+    """Return the facet that a request belongs to; None for the session's own messages."""
+    facet, dot, _ = tag_of(request).partition(".")
+    return Facet(facet) if dot else None

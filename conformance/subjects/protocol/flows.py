@@ -1,0 +1,177 @@
+"""Facet `flows`: whole flows of scripted components, as data."""
+
+from __future__ import annotations
+
+from conformance.subjects.protocol.base import U32, Message, Reply, Request, check_finite
+from conformance.traces.events import AnyEvent
+
+
+class Answer(Message, frozen=True):
+    """What a scripted component answers to one call, and what it does meanwhile.
+
+    `do` is one of: emit (a new element), drop (process/ingest: nothing), end (pull: exhausted), ok, error, trap, ready, pause, pass,
+    reject, route.
+
+    Attributes:
+        size: emit by a source or a flush: payload bytes. The payload starts with `NAME#N ` (stage name, number of the emit, from 0), then
+        dots,
+            cut to `size` but never below the tag. A processor or aggregator that emits during a data call copies the payload it was given.
+        count: flush: how many elements to emit.
+        claims_sequence: the sequence that the component writes into its metadata; the runtime must overwrite it (ORD-002).
+        keeps: mutable buffers of 16 bytes that the component allocates and never gives back.
+        reads: how often the component reads the whole payload that it was given, besides what an emit reads.
+        chunk: those reads go in pieces of so many bytes; 0 for one piece.
+        clones: emit during a data call: by clone-into-mutable, not by reading and writing.
+        spends_ns: virtual time that passes during the call.
+    """
+
+    do: str
+    size: int = 8
+    count: int = 0
+    content_type: str = ""
+    claims_sequence: int = 0
+    kind: str = "internal"
+    message: str = ""
+    ports: tuple[str, ...] = ()
+    keeps: int = 0
+    spends_ns: int = 0
+    reads: U32 = 0
+    chunk: U32 = 0
+    clones: bool = False
+
+
+class Script(Message, frozen=True):
+    """A component as data: its answers to its data call in order, then `then` for ever; and its answers to the other calls.
+
+    Without `then`, a source ends, a processor emits, a sink is ready, a filter lets pass, a router routes to no port, an aggregator drops.
+    A component without `lifecycle` exports neither init nor teardown. `flush` is an aggregator's, `complete` a sink's.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    then: Answer | None = None
+    lifecycle: bool = False
+    init: Answer = Answer("ok")
+    complete: Answer = Answer("ok")
+    flush: Answer = Answer("emit")
+
+
+class StageSpec(Message, frozen=True):
+    """A stage: its name, role (source, processor, sink, filter, router, aggregator) and script."""
+
+    name: str
+    role: str
+    script: Script = Script()
+
+
+class EdgeSpec(Message, frozen=True):
+    """A stream between two stages; the output port is the source's, inputs have one port."""
+
+    source: str
+    target: str
+    port: str = "default"
+    capacity: int = 64
+    low_watermark_ratio: float = 0.5
+    policy: str = "block-producer"
+
+    def __post_init__(self) -> None:
+        """Refuse what no JSON number can say, so that both doors see the same values."""
+        check_finite(self.low_watermark_ratio)
+
+
+class Schedule(Message, frozen=True):
+    """Which ready stage runs next: `policy` is consumer-first, producer-first or scripted.
+
+    Scripted: the k-th decision takes ready[choices[k] mod len(ready)], with the ready stages in topological order (ties by declaration);
+    after the last choice, consumer-first.
+    """
+
+    policy: str = "consumer-first"
+    choices: tuple[int, ...] = ()
+
+
+class Command(Message, frozen=True):
+    """Something an operator does: after `after_calls` component calls have returned, `do` it (cancel)."""
+
+    after_calls: int
+    do: str = "cancel"
+
+
+class FlowSettings(Message, frozen=True):
+    """How a flow runs; the time quantum is off, time is virtual. Durations in milliseconds."""
+
+    elements_per_yield: int = 32
+    error_policy: str = "fail-fast"
+    max_retries: int = 0
+    backoff_ms: int = 0
+    drain_timeout_ms: int = 5000
+    deadline_ms: int | None = None
+
+
+class FlowSpec(Message, frozen=True):
+    """A whole flow as data.
+
+    `max_calls` bounds the run: a subject that reaches it stops the flow as an operator would, and reports the reason `max-calls`.
+    """
+
+    stages: tuple[StageSpec, ...]
+    edges: tuple[EdgeSpec, ...]
+    schedule: Schedule = Schedule()
+    settings: FlowSettings = FlowSettings()
+    commands: tuple[Command, ...] = ()
+    max_calls: int = 100_000
+
+
+class RunFlow(Request, frozen=True, tag="flows.run"):
+    """Run a flow to its end on a virtual clock → `flow-run`; fault `invalid-topology` or `invalid-config` when it must not start."""
+
+    spec: FlowSpec
+
+
+class FlowTransition(Request, frozen=True, tag="flows.transition"):
+    """Ask whether one flow state may follow another → `done`, or fault `invalid-transition` naming both in `fields`."""
+
+    old: str
+    new: str
+
+
+class StreamStats(Message, frozen=True):
+    """A stream's completion statistics."""
+
+    elements: int
+    pressure_events: int
+    peak_depth: int
+    dropped: int = 0
+    pressure_ns: int = 0
+
+
+class StageStats(Message, frozen=True):
+    """A stage's completion statistics."""
+
+    invocations: int
+    errors: int
+
+
+class FlowCopies(Message, frozen=True):
+    """A finished flow's copies: operations by reason, all bytes, and by stage the bytes copied per byte that entered it.
+
+    A stage's amplification is (bytes read + bytes written) / bytes entering; None where nothing entered, as at a source.
+    """
+
+    total_copy_ops: int
+    total_payload_bytes: int
+    ops_by_reason: dict[str, int]
+    amplification: dict[str, float | None] = {}
+
+
+class FlowRunReply(Reply, frozen=True, tag="flow-run"):
+    """How a flow ended, and everything that happened; streams are in the order of the specification's edges.
+
+    `copies` is None where the runtime does not keep them.
+    """
+
+    state: str
+    trace: tuple[AnyEvent, ...]
+    streams: tuple[StreamStats, ...]
+    stages: dict[str, StageStats]
+    live_buffers: int
+    copies: FlowCopies | None = None
