@@ -10,39 +10,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from enum import StrEnum
 
-from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
+from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
-from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Cancellation, Reason
-from torvyn_ref.flow.delivery import Delivery
-from torvyn_ref.flow.failures import Action, decide, source_backoff_ns
+from torvyn_ref.flow.answers import Answers, Phase
+from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Reason
 from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
 from torvyn_ref.flow.settings import DONE, YIELD, FlowSettings, StageSetup, Step, Wait
 from torvyn_ref.flow.stage import Invoke, Stage
-from torvyn_ref.flow.states import FlowEvent, FlowState, Lifecycle
+from torvyn_ref.flow.states import FlowEvent, FlowState
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics, kept
 from torvyn_ref.flow.topology import Topology
-from torvyn_ref.ids import HOST, U64_MAX, FlowId
-from torvyn_ref.resources import ResourceError, ResourceManager, amplification
-
-
-class _Phase(StrEnum):
-    """What the driver is busy with; it follows the flow's state."""
-
-    INIT = "init"
-    RUN = "run"  # Running, or Draining with elements still on their way
-    COMPLETE = "complete"
-    TEARDOWN = "teardown"
-    OVER = "over"
-
+from torvyn_ref.ids import U64_MAX, FlowId
+from torvyn_ref.resources import ResourceManager, amplification
 
 # In Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own.
-_RUN, _ROUTE, _PULL, _SINK, _PAUSE = _Phase.RUN, Call.ROUTE, Call.PULL, Role.SINK, Signal.PAUSE
+_RUN, _ROUTE, _PULL = Phase.RUN, Call.ROUTE, Call.PULL
 
 
-class FlowDriver(Delivery):
+class FlowDriver(Answers):
     """One flow. Call `next` and `resume` in turn; `cancel` at any time between."""
 
     def __init__(
@@ -57,29 +44,21 @@ class FlowDriver(Delivery):
         observer: Observer | None = None,
         wall_offset_ns: int = 0,
     ) -> None:
-        super().__init__(topology, setups, resources, observer)
+        settings = settings or FlowSettings()
+        super().__init__(topology, setups, resources=resources, settings=settings, observer=observer, wall_offset_ns=wall_offset_ns)
         self.flow = flow
-        self.settings = settings or FlowSettings()
         self.report: FlowReport | None = None
         self._setups = setups
-        self._wall_offset = wall_offset_ns
-        self._lifecycle = Lifecycle(self._state_changed)
-        self._cancellation = Cancellation()
         self._cancel_asked: Reason | None = None
-        self._failure: StageFailure | None = None
         self._policy: SchedulingPolicy = policy or ConsumerFirst()
         self._policy.bind(self.stages)
-        self._phase = _Phase.INIT
         self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
         self._element: Element | None = None
         self._batch = self.settings.batch
         self._executions = 0
         self._last_yield = 0
-        self._sequence = 0
         self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
-        self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
-        self._elements_in = self._delivered = 0
 
     # ---------------------------------------------------------------- what the shell calls
 
@@ -119,11 +98,11 @@ class FlowDriver(Delivery):
             step: Step | None
             if phase is _RUN:  # nearly always
                 step = self._next_run(now)
-            elif phase is _Phase.INIT:
+            elif phase is Phase.INIT:
                 step = self._next_init(now)
-            elif phase is _Phase.COMPLETE:
+            elif phase is Phase.COMPLETE:
                 step = self._next_complete()
-            elif phase is _Phase.TEARDOWN:
+            elif phase is Phase.TEARDOWN:
                 step = self._next_teardown(now)
             else:
                 return DONE
@@ -177,7 +156,7 @@ class FlowDriver(Delivery):
         self._started = self._last_yield = now
         if self.settings.deadline_ns is not None:
             self._alarm = now + self.settings.deadline_ns
-        self._phase = _Phase.RUN
+        self._phase = Phase.RUN
         return None
 
     def _next_run(self, now: int) -> Step | None:
@@ -229,17 +208,17 @@ class FlowDriver(Delivery):
         return DONE
 
     def _start_complete(self) -> None:
-        self._phase = _Phase.COMPLETE
+        self._phase = Phase.COMPLETE
         whole = not self._discarded and self._cancellation.reason in {Reason.SOURCE_COMPLETE, Reason.OPERATOR_REQUEST}
         self._todo = deque(stage for stage in self.stages if whole and stage.role is Role.SINK)
 
     def _start_teardown(self) -> None:
-        self._phase = _Phase.TEARDOWN
+        self._phase = Phase.TEARDOWN
         self._todo = deque(stage for stage in reversed(self.stages) if stage.initialised and stage.has_lifecycle)
 
     def _finish(self, now: int) -> None:
         """Leave nothing behind, then say how it went (CANCEL-012, CANCEL-015)."""
-        self._phase = _Phase.OVER
+        self._phase = Phase.OVER
         for edge in self.edges:
             stream = edge.stream
             if stream.settle(now) and self._observer is not None:
@@ -312,136 +291,7 @@ class FlowDriver(Delivery):
         self._element = element
         return self._invoke(stage, stage.work, element)
 
-    # ---------------------------------------------------------------- answers
-
-    def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
-        stage.attempts = stage.failures_in_a_row = 0
-        if isinstance(answer, Output):
-            self._emit(stage, element, answer)
-        elif element is None:  # a source answered none: exhausted for good (FLOW-010)
-            self._close(stage)
-            return
-        elif answer is True:  # a filter lets it pass: same element, same buffer, same metadata (ORD-005)
-            self._send(stage, element, stage.outputs)
-        elif stage.role is _SINK:
-            self._delivered += 1
-            for edge in stage.inputs:
-                if answer is _PAUSE:
-                    edge.hold(self._now)
-                elif edge.held:
-                    edge.resume()
-        if element is not None:
-            self._end_use(element)
-            if not stage.open_inputs:
-                self._maybe_close(stage)
-
-    def _emit(self, stage: Stage, element: Element | None, output: Output) -> None:
-        """Make an element of what a component returned: from here on its buffer is the host's (OWN-023)."""
-        try:
-            self._resources.transfer(output.handle, stage.owner, HOST)
-        except ResourceError as error:
-            self._failed(stage, stage.invoke.call, None, Failure(ErrorKind.FATAL, error.message, Cause.OWNERSHIP, poisoned=True))
-            return
-        if element is None:
-            timestamp = self._now + self._wall_offset
-            self._elements_in += 1
-        else:
-            timestamp = element.timestamp_ns
-        sequence = self._sequence
-        self._sequence = sequence + 1
-        self._push(stage, Element(sequence, timestamp, output.content_type, output.handle, len(stage.outputs)), stage.outputs)
-        if self._elements_in == self.settings.limit and element is None:
-            for source in self.stages:
-                if source.is_source:
-                    self._close(source)
-
-    def _routed(self, stage: Stage, element: Element, ports: list[str]) -> None:
-        """Send an element to the ports that a router named; a name it does not have is its failure (TOPO-010)."""
-        unknown = [port for port in ports if port not in stage.ports]
-        if unknown:
-            message = f"router {stage.name!r} chose port {unknown[0]!r}; it has {', '.join(map(repr, stage.ports))}"
-            self._failed(stage, Call.ROUTE, element, Failure(ErrorKind.INTERNAL, message))
-            return
-        stage.attempts = 0
-        for port in dict.fromkeys(ports):  # a port named twice gets the element once (TOPO-009)
-            self._send(stage, element, stage.ports[port])
-        self._end_use(element)
-        if not stage.open_inputs:
-            self._maybe_close(stage)
-
-    def _flushed(self, stage: Stage, answer: Answer) -> None:
-        """Queue a flush's elements in order, as credits allow (CANCEL-011, CREDIT-015)."""
-        outputs = answer if isinstance(answer, list) else []
-        for output in outputs:
-            if not isinstance(output, Output):
-                continue
-            try:
-                self._resources.transfer(output.handle, stage.owner, HOST)
-            except ResourceError as error:
-                self._failed(stage, Call.FLUSH, None, Failure(ErrorKind.FATAL, error.message, Cause.OWNERSHIP, poisoned=True))
-                return
-            created = Element(self._sequence, self._now + self._wall_offset, output.content_type, output.handle, len(stage.outputs))
-            self._sequence += 1
-            stage.pending.append((created, stage.outputs))
-        if stage.pending:
-            self._with_pending.add(stage)
-        else:
-            self._maybe_close(stage)
-
-    # ---------------------------------------------------------------- failure and the end
-
-    def _failed(self, stage: Stage, call: Call, element: Element | None, failure: Failure) -> None:
-        stage.errors += 1
-        if failure.poisoned:
-            stage.poisoned = True
-            self._resources.force_reclaim(stage.owner)  # a dead instance owns nothing (ERR-010)
-        stage.attempts += 1
-        if call in {Call.TEARDOWN, Call.NOTIFY} and not failure.poisoned:
-            action = Action.LOG
-        elif call in {Call.INIT, Call.COMPLETE, Call.FLUSH, Call.TEARDOWN} and failure.cause is not Cause.QUEUE_FULL:
-            action = Action.LOG if call is Call.TEARDOWN else Action.FAIL
-        else:
-            action = decide(self.settings.error_policy, failure, stage.attempts)
-        if self._observer is not None:
-            self._observer.failed(self._now, stage.name, call, failure, action)
-        if action is Action.RETRY:
-            stage.retry = element
-            stage.not_before = self._now + self.settings.error_policy.backoff_ns
-            return
-        if element is not None:
-            self._end_use(element)
-        stage.attempts = 0
-        if action is Action.FAIL:
-            self._fault(stage, call, failure)
-            return
-        if stage.is_source and call is Call.PULL:
-            stage.failures_in_a_row += 1
-            stage.not_before = self._now + source_backoff_ns(stage.failures_in_a_row)
-        if call is not Call.TEARDOWN:
-            self._maybe_close(stage)
-
-    def _fault(self, stage: Stage, call: Call, failure: Failure) -> None:
-        stage.faulted = True
-        if self._failure is None and self._cancellation.reason in {None, Reason.SOURCE_COMPLETE}:
-            self._failure = StageFailure(stage.name, call, failure)
-        if self._phase is not _Phase.RUN:
-            return
-        if self._lifecycle.state is FlowState.RUNNING:
-            self._drain(Reason.COMPONENT_ERROR)
-        self._discard_inputs(stage)
-        self._discard_pending(stage)
-        self._close(stage)
-
-    def _drain(self, reason: Reason) -> None:
-        """Stop the sources, let what is queued flow out (CANCEL-005)."""
-        self._cancellation.request(reason)
-        self._lifecycle.on(FlowEvent.DRAIN)
-        self._alarm = self._now + self.settings.drain_timeout_ns
-        self._notices.clear()
-        if reason is not Reason.SOURCE_COMPLETE:
-            for stage in self.stages:
-                if stage.is_source:
-                    self._close(stage)
+    # ---------------------------------------------------------------- nothing to do
 
     def _idle(self, now: int) -> Step | None:
         """Nothing is ready: wait for the next timer; without one, no event can ever come, and the flow says so."""
@@ -460,7 +310,3 @@ class FlowDriver(Delivery):
         self._drain(Reason.STALLED)
         self._discard_everything()
         return None
-
-    def _state_changed(self, old: FlowState, new: FlowState) -> None:
-        if self._observer is not None:
-            self._observer.state(self._now, old, new)
