@@ -333,6 +333,12 @@ class ClonesAreFull(Clones):
             raise ResourceError("capacity-exceeded", "a clone is full")
         return super().write(handle, caller, offset, data)
 
+    def append(self, handle: Handle, caller: Owner, data: Data) -> int:
+        """Refuse this, too."""
+        if handle in self.sources and data:
+            raise ResourceError("capacity-exceeded", "a clone is full")
+        return super().append(handle, caller, data)
+
 
 # ---------------------------------------------------------------- allocation
 

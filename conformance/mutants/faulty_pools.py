@@ -51,7 +51,7 @@ def pool(name: str, *rules: str) -> Callable[[type[Pool]], type[Pool]]:
             def __init__(self, tiers: Iterable[TierConfig] = DEFAULT_TIERS, policy: Exhaustion = Exhaustion.FALLBACK) -> None:
                 super().__init__(tiers, policy)
                 self._pools = {tier: cls(known.config, policy) for tier, known in self._pools.items()}
-                self._ladder = tuple(self._pools.values())
+                self.by_bits = self._by_bits()
 
         OfThese.__doc__ = cls.__doc__
         pools(name, *rules)(OfThese)
@@ -94,17 +94,23 @@ class ExhaustionGoesUncounted(Pool):
         return replace(super().metrics(), exhaustion_count=0)
 
 
+class Raided(tuple[Pool | None, ...]):
+    """Tiers by size; instead of an empty one, a larger one that is not."""
+
+    __slots__ = ()
+
+    def __getitem__(self, bits: Any) -> Any:
+        """Look for one that has something."""
+        return next((one for one in tuple(self)[bits:] if one is None or one.metrics().available), super().__getitem__(bits))
+
+
 @pools("raids-the-next-tier", "POOL-007")
 class RaidsTheNextTier(Pools):
     """An empty tier is served from the next larger one."""
 
-    def pool_for(self, request: int) -> Pool | None:
-        """Look for one that has something."""
-        first = super().pool_for(request)
-        if first is None:
-            return None
-        larger = [one for one in self._ladder if one.capacity >= first.capacity]
-        return next((one for one in larger if one.metrics().available), first)
+    def __init__(self, tiers: Iterable[TierConfig] = DEFAULT_TIERS, policy: Exhaustion = Exhaustion.FALLBACK) -> None:
+        super().__init__(tiers, policy)
+        self.by_bits = Raided(self.by_bits)
 
 
 @pools("never-an-error", "POOL-008")
@@ -119,10 +125,16 @@ class NeverAnError(Pools):
 class UsedOnce(Pool):
     """A buffer that comes back is thrown away."""
 
-    def acquire(self) -> Block:
-        """Empty the list first."""
-        self.free.clear()
-        return super().acquire()
+    def __init__(self, config: TierConfig, policy: Exhaustion) -> None:
+        super().__init__(config, policy)
+        self.free = Sieve()
+
+
+class Sieve(list[Block]):
+    """What is put into it is gone."""
+
+    def append(self, _block: Block, /) -> None:
+        """Let it fall."""
 
 
 @pool("adopts-fallbacks", "POOL-010")
@@ -239,9 +251,9 @@ class SettingsByPosition(Pools):
 class HugeIsBigEnough(Pools):
     """What is larger than the largest tier is served from it."""
 
-    def pool_for(self, request: int) -> Pool | None:
-        """Never look beyond the ladder."""
-        return super().pool_for(request) or self._ladder[-1]
+    def __init__(self, tiers: Iterable[TierConfig] = DEFAULT_TIERS, policy: Exhaustion = Exhaustion.FALLBACK) -> None:
+        super().__init__(tiers, policy)
+        self.by_bits = tuple(pool or self.by_bits[20] for pool in self.by_bits)
 
 
 # ---------------------------------------------------------------- budgets

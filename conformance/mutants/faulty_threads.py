@@ -16,8 +16,10 @@ from conformance.subjects.reference import ReferenceParts
 from conformance.subjects.reference.threads import run_together
 from torvyn_ref.ids import HOST, TRANSIT, U32_MAX, FlowId, Handle, Owner
 from torvyn_ref.resources import ResourceManager, ResourceState
-from torvyn_ref.resources.handles import Entry, HandleTable
+from torvyn_ref.resources.copies import FlowBook
+from torvyn_ref.resources.handles import HandleTable
 from torvyn_ref.resources.manager import Inspection
+from torvyn_ref.resources.pools import Block
 
 RULE = "OWN-042"
 
@@ -164,15 +166,15 @@ class RacingTable(HandleTable):
     lock: Any
     place: Rendezvous
 
-    def insert(self, entry: Entry) -> Handle:
+    def admit(self, block: Block, owner: Owner, flow: FlowId, book: FlowBook, now_ns: int) -> Handle:
         """Choose, wait, take."""
         index = self._free[-1] if self._free else len(self._generations)
         self.lock.release()  # an allocation holds it, once
         self.place.meet()
         self.lock.acquire()
-        handle = super().insert(entry)
+        handle = super().admit(block, owner, flow, book, now_ns)
         chosen = Handle(handle & ~U32_MAX | index)
-        self[chosen] = self.pop(handle)
+        self[chosen] = entry = self.pop(handle)
         entry.handle = chosen
         return chosen
 

@@ -11,7 +11,7 @@ from torvyn_ref.resources.copies import CopyLedger, CopyListener
 from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.handles import Entry, HandleTable
 from torvyn_ref.resources.leases import LeaseBook, LeaseKind, access, is_exclusive, lease_active
-from torvyn_ref.resources.pools import Pools
+from torvyn_ref.resources.pools import ZEROS, Pools
 from torvyn_ref.resources.records import Inspection, Loan, ManagerConfig, Reclaimed
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
@@ -46,7 +46,16 @@ class ManagerCore:
             self._budgets.credit(entry.owner, entry.capacity)
         entry.book.released += 1
         self.released += 1
-        entry.block.retire(entry.size)
+        block = entry.block
+        pool = block.pool
+        if pool is None:
+            block.retire(entry.size)
+        else:  # the same, without the call
+            size = entry.size
+            if size:
+                block.view[:size] = ZEROS[:size]
+            pool.pushes += 1
+            pool.free.append(block)
         if self.observer is not None:
             self.observer.released(entry.handle)
 

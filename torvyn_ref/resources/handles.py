@@ -15,7 +15,7 @@ _ALLOCATED = successors(ResourceEvent.ALLOCATE)[ResourceState.POOLED]
 class Entry:
     """One live buffer: its bytes, and everything the runtime knows about them.
 
-    A pooled block keeps its entry between tenancies, and `begin` makes it new: nothing of an earlier tenant is left in it (POOL-012).
+    A pooled block keeps its entry between tenancies, and the table makes it new: nothing of an earlier tenant is left in it (POOL-012).
     """
 
     __slots__ = (
@@ -37,28 +37,25 @@ class Entry:
         "state",
         "view",
     )
+    handle: Handle
+    owner: Owner
+    maker: Owner
+    flow: FlowId
+    book: FlowBook
+    allocated_ns: int
+    state: ResourceState
+    borrows: int
+    borrowers: dict[Owner, int] | None
+    borrowed_ns: dict[Owner, int] | None  # since when, for borrowers who named an instant
+    leases: dict[LeaseId, Lease] | None
+    size: int
+    content_type: str
+    frozen: bool
 
-    def __init__(self, block: Block, owner: Owner, flow: FlowId, book: FlowBook, allocated_ns: int) -> None:
-        self.handle = Handle(0)  # the table sets it
+    def __init__(self, block: Block) -> None:
         self.block = block
         self.view = block.view
         self.capacity = block.capacity
-        self.begin(owner, flow, book, allocated_ns)
-
-    def begin(self, owner: Owner, flow: FlowId, book: FlowBook, allocated_ns: int) -> None:
-        """Start a tenancy: empty, owned, untyped, unfrozen, neither lent nor leased."""
-        self.state = _ALLOCATED
-        self.owner = self.maker = owner
-        self.borrows = 0
-        self.borrowers: dict[Owner, int] | None = None
-        self.borrowed_ns: dict[Owner, int] | None = None  # since when, for borrowers who named an instant
-        self.leases: dict[LeaseId, Lease] | None = None
-        self.size = 0
-        self.content_type = ""
-        self.frozen = False
-        self.flow = flow
-        self.book = book
-        self.allocated_ns = allocated_ns
 
 
 class HandleTable(dict[Handle, Entry]):
@@ -81,8 +78,8 @@ class HandleTable(dict[Handle, Entry]):
         self._generations: list[int] = []  # by slot: its latest tenant's
         self._free: list[int] = []
 
-    def insert(self, entry: Entry) -> Handle:
-        """Give an entry a handle never issued before.
+    def admit(self, block: Block, owner: Owner, flow: FlowId, book: FlowBook, now_ns: int) -> Handle:
+        """Start a tenancy, empty, owned, untyped, unfrozen, neither lent nor leased, under a handle never issued before.
 
         Raises:
             ResourceError: allocation-failed, when 2^32 slots are in use.
@@ -99,15 +96,29 @@ class HandleTable(dict[Handle, Entry]):
                 self.capacity *= 2
             generation = 1
             self._generations.append(generation)
-        handle = Handle(generation << 32 | index)
-        entry.handle = handle
+        entry = block.entry
+        if entry is None:
+            entry = Entry(block)
+            if block.pool is not None:  # a block of its own goes at once, which a circle of references would delay
+                block.entry = entry
+        entry.handle = handle = Handle(generation << 32 | index)
+        entry.owner = entry.maker = owner
+        entry.flow = flow
+        entry.book = book
+        entry.allocated_ns = now_ns
+        entry.state = _ALLOCATED
+        entry.borrows = entry.size = 0
+        entry.borrowers = entry.borrowed_ns = entry.leases = None
+        entry.content_type = ""
+        entry.frozen = False
         self[handle] = entry
         return handle
 
     def remove(self, entry: Entry) -> None:
         """Vacate the slot of a live entry; every copy of its handle is dead from here on."""
-        del self[entry.handle]
-        self._free.append(entry.handle & U32_MAX)
+        handle = entry.handle
+        del self[handle]
+        self._free.append(handle & U32_MAX)
 
     def __missing__(self, handle: Handle) -> Entry:
         index = handle & U32_MAX

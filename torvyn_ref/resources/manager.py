@@ -13,7 +13,6 @@ from __future__ import annotations
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner, show_handle, show_owner
 from torvyn_ref.resources.copies import CopyReason
 from torvyn_ref.resources.errors import ResourceError
-from torvyn_ref.resources.handles import Entry
 from torvyn_ref.resources.leasing import Leasing
 from torvyn_ref.resources.observation import Observation
 from torvyn_ref.resources.pools import MAX_BUFFER_BYTES, Block, Tier
@@ -62,21 +61,24 @@ class ResourceManager(Leasing, Observation):
                     capacity=MAX_BUFFER_BYTES,
                     attempted=request,
                 )
-            pool = self._pools.pool_for(request)
+            pool = self._pools.by_bits[(request - 1).bit_length()]  # `pool_for`, and below `charge` and `acquire`, without their frames
             capacity = request if pool is None else pool.capacity
-            self._budgets.charge(owner, capacity)
+            account = self._budgets.accounts.get(owner) if owner else None
+            if account is not None and (used := account.used + capacity) <= account.limit:
+                account.used = used
+            else:
+                self._budgets.charge(owner, capacity)
             block = None
             try:
-                block = Block(capacity, Tier.HUGE, None) if pool is None else pool.acquire()
-                book = self._ledger[flow]
-                entry = block.entry
-                if entry is not None:
-                    entry.begin(owner, flow, book, now_ns)
+                if pool is None:
+                    block = Block(capacity, Tier.HUGE, None)
+                elif pool.free:
+                    block = pool.free.pop()
+                    pool.pops += 1
                 else:
-                    entry = Entry(block, owner, flow, book, now_ns)
-                    if block.pool is not None:  # a block of its own goes at once, which a circle of references would delay
-                        block.entry = entry
-                handle = self._table.insert(entry)
+                    block = pool.acquire()
+                book = self._ledger[flow]
+                handle = self._table.admit(block, owner, flow, book, now_ns)
             except BaseException:
                 self._budgets.credit(owner, capacity)
                 if block is not None:
@@ -127,14 +129,13 @@ class ResourceManager(Leasing, Observation):
                 raise self._busy(entry, "transfer")
             if source == target:  # a no-op, even at 100 % of the budget (OWN-013)
                 return
+            capacity = entry.capacity
+            giver = self._budgets.accounts[source] if source else None
+            assert giver is None or capacity <= giver.used, "more credited than charged"
             if target:
-                self._budgets.charge(target, entry.capacity)
-            if source:
-                try:
-                    self._budgets.credit(source, entry.capacity)
-                except BaseException:
-                    self._budgets.credit(target, entry.capacity)
-                    raise
+                self._budgets.charge(target, capacity)
+            if giver is not None:
+                giver.used -= capacity
             entry.owner = target
             entry.state = _COMPLETE_TRANSFER[moving]
         finally:
@@ -251,7 +252,20 @@ class ResourceManager(Leasing, Observation):
         """Write `data` at the current size and return the new size (BUF-010). Errors as `write`."""
         self._lock.acquire()
         try:
-            return self.write(handle, caller, self._table[handle].size, data)
+            entry = self._table[handle]
+            size = entry.size
+            end = size + len(data)
+            if entry.owner != caller or entry.state is not _OWNED or entry.frozen or end > entry.capacity:
+                return self.write(handle, caller, size, data)  # refuses, or knows of a lease that permits it
+            if end > size:
+                entry.view[size:end] = data
+                entry.size = end
+                copies = entry.book[caller]
+                copies.write_ops += 1
+                copies.write_bytes += end - size
+                if self.on_copy is not None:
+                    self.on_copy(handle, caller, HOST, entry.flow, end - size, CopyReason.COMPONENT_TO_HOST)
+            return end
         finally:
             self._lock.release()
 
@@ -264,7 +278,11 @@ class ResourceManager(Leasing, Observation):
         self._lock.acquire()
         try:
             entry = self._table[handle]
-            data = self._readable(entry, reader, offset, length).tobytes()
+            borrowers = entry.borrowers
+            if borrowers and reader in borrowers and not offset and length is None:  # what every element needs, without a call
+                data = entry.view[: entry.size].tobytes()
+            else:
+                data = self._readable(entry, reader, offset, length).tobytes()
             if data:
                 copies = entry.book[reader]
                 copies.read_ops += 1

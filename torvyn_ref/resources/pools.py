@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest buffer (POOL-004)."""
 
-_ZEROS = memoryview(bytes(MAX_BUFFER_BYTES))
+ZEROS = memoryview(bytes(MAX_BUFFER_BYTES))
 
 
 class Tier(StrEnum):
@@ -89,7 +89,7 @@ class Block:
         pool = self.pool
         if pool is not None:
             if dirty:
-                self.view[:dirty] = _ZEROS[:dirty]
+                self.view[:dirty] = ZEROS[:dirty]
             pool.pushes += 1
             pool.free.append(self)
 
@@ -145,22 +145,27 @@ class Pool:
 
 
 class Pools:
-    """The four tiers, shared by every flow and component of a host (POOL-015)."""
+    """The four tiers, shared by every flow and component of a host (POOL-015).
+
+    Attributes:
+        by_bits: the smallest tier that holds a request, at `(request - 1).bit_length()`, for tiers hold powers of two; None above the
+            largest, where a buffer is on its own (POOL-001, POOL-003). An empty tier never spills into a larger one (POOL-007): the choice
+            does not look at what is free.
+    """
 
     def __init__(self, tiers: Iterable[TierConfig] = DEFAULT_TIERS, policy: Exhaustion = Exhaustion.FALLBACK) -> None:
         by_tier = {config.tier: config for config in tiers}  # by identity, not by position (POOL-016)
         self._pools = {config.tier: Pool(by_tier.get(config.tier, config), policy) for config in DEFAULT_TIERS}
-        self._ladder = tuple(self._pools.values())
+        self.by_bits = self._by_bits()
+
+    def _by_bits(self) -> tuple[Pool | None, ...]:
+        ladder = tuple(self._pools.values())
+        sizes = (1 << bits for bits in range(MAX_BUFFER_BYTES.bit_length()))
+        return tuple(next((pool for pool in ladder if size <= pool.capacity), None) for size in sizes)
 
     def pool_for(self, request: int) -> Pool | None:
-        """Return the smallest tier that holds `request` bytes; None above the largest, where a buffer is on its own (POOL-001, POOL-003).
-
-        An empty tier never spills into a larger one (POOL-007): the choice does not look at what is free.
-        """
-        for pool in self._ladder:
-            if request <= pool.capacity:
-                return pool
-        return None
+        """Return the tier for a request in bytes, from 0 to `MAX_BUFFER_BYTES`; None where a buffer is on its own."""
+        return self.by_bits[(request - 1).bit_length()]
 
     def metrics(self, tier: Tier) -> TierMetrics:
         """Return a tier's counters."""

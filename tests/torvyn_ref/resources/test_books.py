@@ -155,9 +155,9 @@ def test_more_than_was_charged_is_never_given_back():
 FAULTS = [
     (name, method, cls)
     for name, touched in {
-        "allocate": [(Budgets, "charge"), (Pool, "acquire"), (HandleTable, "insert"), (Block, "__init__")],
-        "clone": [(Budgets, "charge"), (Pool, "acquire"), (HandleTable, "insert")],
-        "transfer": [(Budgets, "charge"), (Budgets, "credit")],
+        "allocate": [(Budgets, "charge"), (Pool, "acquire"), (HandleTable, "admit"), (Block, "__init__")],
+        "clone": [(Pool, "acquire"), (HandleTable, "admit")],
+        "transfer": [(Budgets, "charge")],
         "release": [(HandleTable, "remove")],
     }.items()
     for cls, method in touched

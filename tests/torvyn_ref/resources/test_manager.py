@@ -116,10 +116,10 @@ def test_an_exhausted_pool_gives_the_budget_back():
 
 
 def test_a_failure_in_the_middle_of_an_allocation_leaves_no_charge(manager, monkeypatch):
-    def out_of_memory(_table, _entry):
+    def out_of_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr(HandleTable, "insert", out_of_memory)
+    monkeypatch.setattr(HandleTable, "admit", out_of_memory)
     available = manager.pool_metrics(Tier.SMALL).available
     with pytest.raises(MemoryError):
         manager.allocate(A, 1, FLOW)

@@ -12,7 +12,7 @@ from torvyn_ref.ids import HOST, U32_MAX, FlowId, Owner, handle_generation, hand
 from torvyn_ref.resources import CopyReason, ResourceError, Tier, TierConfig, amplification
 from torvyn_ref.resources.budgets import Budgets
 from torvyn_ref.resources.copies import CopyLedger, FlowBook
-from torvyn_ref.resources.handles import Entry, HandleTable
+from torvyn_ref.resources.handles import HandleTable
 from torvyn_ref.resources.pools import DEFAULT_TIERS, TIER_BYTES, Block, Exhaustion, Pools
 from torvyn_ref.resources.states import LEGAL, TRANSITIONS, ResourceEvent, ResourceState, successors
 
@@ -40,8 +40,8 @@ def test_a_column_is_what_the_table_says_of_its_event(event):
 # ---- handles
 
 
-def entry():
-    return Entry(Block(1, Tier.SMALL, None), COMPONENT, FLOW, FlowBook(), 0)
+def admit(table):
+    return table.admit(Block(1, Tier.SMALL, None), COMPONENT, FLOW, FlowBook(), 0)
 
 
 def kind(table, handle):
@@ -52,54 +52,49 @@ def kind(table, handle):
 
 def test_fresh_slots_count_up_and_start_at_generation_one():
     table = HandleTable(4)
-    handles = [table.insert(entry()) for _ in range(3)]
+    handles = [admit(table) for _ in range(3)]
     assert [(handle_index(handle), handle_generation(handle)) for handle in handles] == [(0, 1), (1, 1), (2, 1)]
 
 
 def test_the_slot_freed_last_is_reused_first_with_the_next_generation():
     table = HandleTable(4)
-    entries = [entry() for _ in range(3)]
-    for each in entries:
-        table.insert(each)
+    entries = [table[admit(table)] for _ in range(3)]
     table.remove(entries[0])
     table.remove(entries[2])
-    again = [table.insert(entry()) for _ in range(3)]
+    again = [admit(table) for _ in range(3)]
     assert [(handle_index(handle), handle_generation(handle)) for handle in again] == [(2, 2), (0, 2), (3, 1)]
 
 
 def test_a_table_doubles_and_no_live_handle_is_lost():
     table = HandleTable(2)
-    entries = [entry() for _ in range(9)]
-    handles = [table.insert(each) for each in entries]
+    handles = [admit(table) for _ in range(9)]
     assert table.capacity == 16
-    assert [table[handle] for handle in handles] == entries
+    assert [table[handle].handle for handle in handles] == handles
     assert len(table) == 9
 
 
 def test_a_dead_handle_says_whether_its_slot_is_vacant_or_let_again():
     table = HandleTable(2)
-    first = entry()
-    handle = table.insert(first)
-    table.remove(first)
+    handle = admit(table)
+    table.remove(table[handle])
     assert kind(table, handle) == "not-allocated"
-    table.insert(entry())
+    admit(table)
     assert kind(table, handle) == "stale-handle"
 
 
 @pytest.mark.parametrize("handle", [make_handle(5, 1), make_handle(U32_MAX, U32_MAX), make_handle(0, 0), make_handle(0, 2), 0, -1])
 def test_a_handle_never_issued_is_refused(handle):
     table = HandleTable(2)
-    table.insert(entry())
+    admit(table)
     assert kind(table, handle) == "stale-handle"
 
 
 def test_the_generation_wraps_at_32_bits():
     table = HandleTable(1)
-    first = entry()
-    table.insert(first)
+    first = table[admit(table)]
     table._generations[0] = U32_MAX  # four thousand million tenants later
     table.remove(first)
-    assert handle_generation(table.insert(entry())) == 0
+    assert handle_generation(admit(table)) == 0
 
 
 def test_a_table_without_room_is_refused():
@@ -115,11 +110,10 @@ def test_no_handle_is_ever_issued_twice(choices):
         if choice % 3 and live:
             table.remove(live.pop(choice % len(live)))
         else:
-            new = entry()
-            handle = table.insert(new)
+            handle = admit(table)
             assert handle not in issued
             issued.add(handle)
-            live.append(new)
+            live.append(table[handle])
         assert {each.handle for each in live} == set(table)
 
 

@@ -84,9 +84,9 @@ class GuardedTable(HandleTable):
         self._look()
         return super().values()
 
-    def insert(self, entry):
+    def admit(self, *arguments):
         self._look()
-        return super().insert(entry)
+        return super().admit(*arguments)
 
     def remove(self, entry):
         self._look()
