@@ -76,6 +76,7 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
     MEMORY = "memory-limit"
     ENGINE = "engine"
+    CIRCUIT_OPEN = "circuit-open"  # the runtime's own refusal to call a component that was unavailable too often (ERR-011)
     QUEUE_FULL = "queue-full"  # the runtime's own refusal under the `error` overflow policy (POLICY-004)
     OWNERSHIP = "ownership"  # the guest handed over a buffer that is not its own
 

@@ -31,7 +31,7 @@ from torvyn_ref.flow import (
     StageDef,
     StageSetup,
 )
-from torvyn_ref.flow.settings import MILLISECOND, Priority
+from torvyn_ref.flow.settings import MICROSECOND, MILLISECOND, Priority
 from torvyn_ref.ids import FlowId, Ids, Owner
 from torvyn_ref.observe import Level, Registry, observe
 from torvyn_ref.packaging import Cache, Resolver, default_root
@@ -283,12 +283,17 @@ def _manager_config(project: Project) -> ManagerConfig:
 
 
 def _flow_settings(project: Project, flow: Flow, limit: int | None) -> FlowSettings:
-    policy = flow.error_policy
+    policy, runtime = flow.error_policy, project.runtime
     return FlowSettings(
         priority=Priority(flow.priority),
-        elements_per_yield=flow.elements_per_yield or project.runtime.elements_per_yield,
+        elements_per_yield=flow.elements_per_yield or runtime.elements_per_yield,
         error_policy=ErrorPolicy(ErrorPolicyKind(policy.policy), policy.max_retries, policy.backoff_ms * MILLISECOND),
-        drain_timeout_ns=project.runtime.drain_timeout_ms * MILLISECOND,
+        drain_timeout_ns=runtime.drain_timeout_ms * MILLISECOND,
         deadline_ns=flow.deadline_ms * MILLISECOND if flow.deadline_ms is not None else None,
+        call_timeout_ns=runtime.component_timeout_ms * MILLISECOND,
+        init_timeout_ns=runtime.component_init_timeout_ms * MILLISECOND,
+        teardown_timeout_ns=runtime.component_teardown_timeout_ms * MILLISECOND,
+        cooperative_ns=runtime.cooperative_cancel_timeout_ms * MILLISECOND,
+        sink_pause_delay_ns=runtime.sink_pause_delay_us * MICROSECOND,
         limit=limit,
     )

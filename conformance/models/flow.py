@@ -33,7 +33,8 @@ DATA_CALLS = {"source": "pull", "processor": "process", "sink": "push", "filter"
 FORWARDS = frozenset({"filter", "router"})
 """The roles that create no element (ORD-005)."""
 
-BLOCK = "block-producer"
+LOSSLESS = frozenset({"block-producer", "rate-limit"})
+"""The overflow policies under which nothing is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +112,4 @@ class Topology:
 
     def blocks(self, stream: int) -> bool:
         """Tell whether a full stream suspends its producer (POLICY-001, POLICY-007)."""
-        return self.edges[stream].policy == BLOCK
+        return self.edges[stream].policy in LOSSLESS

@@ -46,18 +46,18 @@ register(
 class CancelIsFailure(FlowDriver):
     """An operator's cancel ends as Failed."""
 
-    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST, *, now: int | None = None) -> None:
         """Take it for a timeout."""
-        super().cancel(Reason.TIMEOUT if reason is Reason.OPERATOR_REQUEST else reason)
+        super().cancel(Reason.TIMEOUT if reason is Reason.OPERATOR_REQUEST else reason, now=now)
 
 
 @driver("last-reason-wins", "FLOW-006")
 class LastReasonWins(FlowDriver):
     """A cancel that comes while a failed flow drains makes it Cancelled."""
 
-    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST, *, now: int | None = None) -> None:
         """Forget the first reason."""
-        super().cancel(reason)
+        super().cancel(reason, now=now)
         if self._cancellation.reason is not None:
             self._cancellation.reason = reason
 
@@ -132,15 +132,16 @@ class HearsCancelLate(FlowDriver):
     """A cancel is observed one call late."""
 
     late: Reason | None = None
+    late_at: int | None = None
 
-    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST, *, now: int | None = None) -> None:
         """Note it."""
-        self.late = reason
+        self.late, self.late_at = reason, now
 
     def resume(self, answer: Answer, now: int) -> None:
         """Do what was noted before this call."""
         if self.late is not None:
-            super().cancel(self.late)
+            super().cancel(self.late, now=self.late_at)
         super().resume(answer, now)
 
 

@@ -24,6 +24,7 @@ def watch(spec: FlowSpec, trace: Iterable[AnyEvent], rules: Iterable[str], reply
     view = View(spec)
     monitors = [MONITORS[rule](view, reply) for rule in rules]
     for index, event in enumerate(trace):
+        view.reach(event.at)
         for monitor in monitors:
             monitor.at = index
             monitor.on(event)

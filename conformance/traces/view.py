@@ -86,6 +86,14 @@ class View:
         self.emitted = 0  # elements that components have made
         self.fatal = False  # a failure that must end the flow has been seen (FLOW-005, ERR-001, ERR-002)
         self.failing = False  # a component or a full queue has failed in some way
+        self.began: int | None = None
+        self.now = 0
+
+    def reach(self, at: int) -> None:
+        """Move on to the instant of an event that is about to be judged."""
+        if self.began is None:
+            self.began = at
+        self.now = at
 
     def advance(self, event: e.AnyEvent) -> None:
         """Take one event in."""
@@ -208,11 +216,16 @@ class View:
         )
 
     def cancelled_after(self) -> int | None:
-        """Return after how many returned calls an operator cancels; None when nobody does."""
+        """Return after how many returned calls an operator cancels; None when nobody does, or when not only calls decide."""
+        if any(command.at_ms for command in self.spec.commands):
+            return None
         return min((command.after_calls for command in self.spec.commands if command.do == "cancel"), default=None)
 
     @property
     def cancel_due(self) -> bool:
         """Tell whether the operator has cancelled by now, or the suite's own bound on calls was reached."""
-        after = self.cancelled_after()
-        return self.returned >= self.spec.max_calls or (after is not None and self.returned >= after)
+        elapsed = self.now - (self.began or 0)
+        return self.returned >= self.spec.max_calls or any(
+            command.do == "cancel" and self.returned >= command.after_calls and elapsed >= command.at_ms * 1_000_000
+            for command in self.spec.commands
+        )

@@ -20,6 +20,10 @@ class Trap(Exception):  # what Wasm calls it
     """A scripted guest dies, as at `unreachable`."""
 
 
+class Interrupted(Exception):  # what an engine calls it
+    """A scripted guest was interrupted in the middle of a call, because it had reached its bound (ERR-008, CANCEL-003)."""
+
+
 class Guest:
     """What a scripted component can reach: its own buffers, the element that it was lent, and the clock's hand in simulations.
 
@@ -115,6 +119,9 @@ class ScriptedInstance:
         except Trap as trap:
             self._dead = True
             return Failure(ErrorKind.FATAL, str(trap) or "trap", Cause.TRAP, poisoned=True)
+        except Interrupted as interrupted:
+            self._dead = True
+            return Failure(ErrorKind.DEADLINE_EXCEEDED, str(interrupted), Cause.TIMEOUT, poisoned=True)
         except ResourceError as error:
             return Failure(ErrorKind.INTERNAL, error.message)
         except TorvynError as error:

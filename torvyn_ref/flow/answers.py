@@ -55,10 +55,13 @@ class Answers(Delivery):
         self._phase = Phase.INIT
         self._lifecycle = Lifecycle(self._state_changed)
         self._cancellation = Cancellation()
+        self._cancel_asked: Reason | None = None
         self._failure: StageFailure | None = None
         self._sequence = 0
         self._elements_in = self._delivered = 0
         self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
+        self._drain_end: int | None = None
+        self._open_circuits: list[Stage] = []  # stages that are not called for a while (ERR-011)
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
         stage.attempts = stage.failures_in_a_row = 0
@@ -108,7 +111,7 @@ class Answers(Delivery):
             message = f"router {stage.name!r} chose port {unknown[0]!r}; it has {', '.join(map(repr, stage.ports))}"
             self._failed(stage, Call.ROUTE, element, Failure(ErrorKind.INTERNAL, message))
             return
-        stage.attempts = 0
+        stage.attempts = stage.failures_in_a_row = 0
         for port in dict.fromkeys(ports):  # a port named twice gets the element once (TOPO-009)
             self._send(stage, element, stage.ports[port])
         self._end_use(element)
@@ -152,7 +155,8 @@ class Answers(Delivery):
             self._observer.failed(self._now, stage.name, call, failure, action)
         if action is Action.RETRY:
             stage.retry = element
-            stage.not_before = self._now + self.settings.error_policy.backoff_ns
+            stage.not_before = max(stage.not_before, self._now + self.settings.error_policy.backoff_ns)
+            self._count(stage, call, failure)
             return
         if element is not None:
             self._end_use(element)
@@ -160,29 +164,73 @@ class Answers(Delivery):
         if action is Action.FAIL:
             self._fault(stage, call, failure)
             return
+        self._count(stage, call, failure)
         if stage.is_source and call is Call.PULL:
-            stage.failures_in_a_row += 1
-            stage.not_before = self._now + source_backoff_ns(stage.failures_in_a_row)
+            stage.not_before = max(stage.not_before, self._now + source_backoff_ns(stage.failures_in_a_row))
         if call is not Call.TEARDOWN:
             self._maybe_close(stage)
 
+    def _count(self, stage: Stage, call: Call, failure: Failure) -> None:
+        """Count a data call that failed and does not end the flow; open the stage's circuit when it was unavailable too often (ERR-011)."""
+        if call is not stage.work or failure.cause is Cause.CIRCUIT_OPEN:
+            return
+        before = stage.failures_in_a_row
+        stage.failures_in_a_row += 1
+        breaker = stage.breaker
+        unavailable = failure.kind is ErrorKind.UNAVAILABLE and failure.cause is Cause.RETURNED
+        if breaker is None or not breaker.failed(self._now, unavailable=unavailable, failures_before=before):
+            return
+        if stage.is_source:  # nothing arrives there that could count as failed: it is just not pulled
+            stage.not_before = max(stage.not_before, breaker.open_until)
+            breaker.admits(breaker.open_until)
+        else:
+            self._open_circuits.append(stage)
+
+    def _shed(self, now: int) -> None:
+        """Let what arrives at a stage with an open circuit fail without a call (ERR-011)."""
+        for stage in tuple(self._open_circuits):
+            assert stage.breaker is not None
+            if stage.done or stage.breaker.admits(now):
+                self._open_circuits.remove(stage)
+                continue
+            while stage.is_ready(now) and not stage.flush_due:
+                element, stage.retry = stage.retry, None
+                if element is None:
+                    edge = stage.take_input()
+                    element, change = edge.stream.pop(now)
+                    if self._observer is not None:
+                        self._observer.dequeued(now, edge.index, element, edge.stream.depth, edge.stream.credit.available)
+                    if change is not None:
+                        self._pressure_changed(edge, change)
+                failure = Failure(ErrorKind.UNAVAILABLE, "the circuit is open: the component is left alone", Cause.CIRCUIT_OPEN)
+                self._failed(stage, stage.work, element, failure)
+
     def _fault(self, stage: Stage, call: Call, failure: Failure) -> None:
         stage.faulted = True
-        if self._failure is None and self._cancellation.reason in {None, Reason.SOURCE_COMPLETE}:
+        if self._lifecycle.state is FlowState.RUNNING:
+            reason = self._asked_to_end() or Reason.COMPONENT_ERROR
+            if reason is Reason.COMPONENT_ERROR:
+                self._failure = StageFailure(stage.name, call, failure)
+            self._drain(reason)
+        elif self._failure is None and self._cancellation.reason in {None, Reason.SOURCE_COMPLETE}:
             self._failure = StageFailure(stage.name, call, failure)
         if self._phase is not _RUN:
             return
-        if self._lifecycle.state is FlowState.RUNNING:
-            self._drain(Reason.COMPONENT_ERROR)
         self._discard_inputs(stage)
         self._discard_pending(stage)
         self._close(stage)
+
+    def _asked_to_end(self) -> Reason | None:
+        """Return what ends a running flow at this instant, whatever a call that was in flight has answered (FLOW-006)."""
+        if self._cancel_asked is not None:
+            return self._cancel_asked
+        return Reason.TIMEOUT if self._alarm is not None and self._now >= self._alarm else None
 
     def _drain(self, reason: Reason) -> None:
         """Stop the sources, let what is queued flow out (CANCEL-005)."""
         self._cancellation.request(reason)
         self._lifecycle.on(FlowEvent.DRAIN)
-        self._alarm = self._now + self.settings.drain_timeout_ns
+        self._alarm = self._drain_end = self._now + self.settings.drain_timeout_ns
         self._notices.clear()
         if reason is not Reason.SOURCE_COMPLETE:
             for stage in self.stages:

@@ -17,7 +17,7 @@ from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST
 from torvyn_ref.resources import ResourceManager
 from torvyn_ref.streams import Pressure, Push, Verdict
-from torvyn_ref.streams.policy import ENQUEUED
+from torvyn_ref.streams.policy import ENQUEUED, PACED
 
 
 class Delivery:
@@ -87,7 +87,13 @@ class Delivery:
                 self._pressure_changed(edge, change)
 
     def _overflowed(self, stage: Stage, edge: Edge, element: Element, outcome: Push[Element]) -> bool:
-        """Report what a full stream's policy lost; return whether the new element got in all the same."""
+        """Report what a full stream's policy lost; return whether the new element got in all the same.
+
+        A stream with a rate limit comes here with every element: its producer is not called again before the next is due (POLICY-009).
+        """
+        if outcome is PACED:
+            stage.not_before = max(stage.not_before, self._now + edge.stream.interval_ns)
+            return True
         if outcome.evicted is not None:
             self._lose(edge, outcome.evicted, outcome.verdict)
             return True
@@ -99,7 +105,7 @@ class Delivery:
 
     def _deliver_pending(self, now: int) -> None:
         for stage in sorted(self._with_pending, key=lambda stage: stage.index):
-            while stage.pending and all(edge.is_open(now) for edge in stage.pending[0][1]):
+            while stage.pending and now >= stage.not_before and all(edge.is_open(now) for edge in stage.pending[0][1]):
                 element, edges = stage.pending.popleft()
                 self._push(stage, element, edges)
             if not stage.pending:

@@ -15,9 +15,11 @@ from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, R
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
 from torvyn_ref.flow.answers import Answers, Phase
+from torvyn_ref.flow.bounds import UNBOUND, CallBounds, call_bounds
+from torvyn_ref.flow.breaker import CircuitBreaker
 from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Reason
 from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
-from torvyn_ref.flow.settings import DONE, YIELD, FlowSettings, StageSetup, Step, Wait
+from torvyn_ref.flow.settings import DONE, YIELD, FanOut, FlowSettings, StageSetup, Step, Wait
 from torvyn_ref.flow.stage import Invoke, Stage
 from torvyn_ref.flow.states import FlowEvent, FlowState
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics, kept
@@ -49,7 +51,7 @@ class FlowDriver(Answers):
         self.flow = flow
         self.report: FlowReport | None = None
         self._setups = setups
-        self._cancel_asked: Reason | None = None
+        self._cancel_at = 0
         self._policy: SchedulingPolicy = policy or ConsumerFirst()
         self._policy.bind(self.stages)
         self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
@@ -59,6 +61,18 @@ class FlowDriver(Answers):
         self._last_yield = 0
         self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
+
+        self._heed(self.settings)
+
+    def _heed(self, settings: FlowSettings) -> None:
+        """Tell streams and stages what they need to know of the settings, so that nobody asks per element."""
+        independent = settings.fan_out is FanOut.INDEPENDENT
+        for edge in self.edges:
+            edge.probe_after(settings.sink_pause_delay_ns)
+            edge.heeds_pause = not independent or len(edge.source.outputs) == 1 or edge.stream.suspends_producer
+        if settings.breaker is not None:
+            for stage in self.stages:
+                stage.breaker = CircuitBreaker(settings.breaker)
 
     # ---------------------------------------------------------------- what the shell calls
 
@@ -72,10 +86,28 @@ class FlowDriver(Answers):
         """Return how many elements have entered, and how many sinks have accepted, so far."""
         return self._elements_in, self._delivered
 
-    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
-        """Ask the flow to end; idempotent, safe from any thread, observed before the next call (CANCEL-001, CANCEL-014)."""
+    def cancel(self, reason: Reason = Reason.OPERATOR_REQUEST, *, now: int | None = None) -> None:
+        """Ask the flow to end; idempotent, safe from any thread, observed before the next call (CANCEL-001, CANCEL-014).
+
+        `now` counts when a call is in flight: from there it has the cooperative timeout (see `call_bounds`).
+        """
         if self._cancel_asked is None:
+            self._cancel_at = self._now if now is None else now
             self._cancel_asked = reason
+
+    @property
+    def call_bounds(self) -> CallBounds:
+        """Return until when the call in flight may take, as things are; a cancel, and the deadline, bring the bounds nearer."""
+        stage = self._running
+        if stage is None:
+            return UNBOUND
+        draining = self._drain_end is not None
+        drain_end = None if self._cancellation.reason is Reason.SOURCE_COMPLETE else self._drain_end
+        asked = None
+        if not draining:
+            instants = (self._cancel_at if self._cancel_asked is not None else None, self._alarm)
+            asked = min((instant for instant in instants if instant is not None), default=None)
+        return call_bounds(self.settings, stage.invoke.call, self._now, asked_to_end=asked, drain_end=drain_end)
 
     def gate(self, name: str, *, closed: bool) -> None:
         """Close or open a stage's gate: while it is closed the stage is not called, and the flow waits for it rather than stall.
@@ -181,6 +213,8 @@ class FlowDriver(Answers):
             return YIELD
         if self._with_pending:
             self._deliver_pending(now)
+        if self._open_circuits:
+            self._shed(now)
         ready = self._policy.pick(now)
         if ready is not None:
             return self._work(ready, now)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from torvyn_ref.calls import DATA_CALL, Call, Element, Role, Signal
+from torvyn_ref.flow.breaker import CircuitBreaker
 from torvyn_ref.flow.topology import EdgeDef
 from torvyn_ref.ids import Owner
 from torvyn_ref.streams import Stream
@@ -31,7 +32,7 @@ class Invoke:
 class Edge:
     """A stream between two stages, and whether its paused sink holds it (POLICY-011, POLICY-012)."""
 
-    __slots__ = ("held", "index", "port", "probe_at", "probe_delay", "source", "stream", "target")
+    __slots__ = ("first_delay", "heeds_pause", "held", "index", "port", "probe_at", "probe_delay", "source", "stream", "target")
 
     def __init__(self, index: int, definition: EdgeDef, source: Stage, target: Stage) -> None:
         self.index = index
@@ -41,7 +42,13 @@ class Edge:
         self.target = target
         self.held = False
         self.probe_at = 0
+        self.first_delay = FIRST_PROBE_NS
         self.probe_delay = FIRST_PROBE_NS
+        self.heeds_pause = True
+
+    def probe_after(self, delay_ns: int) -> None:
+        """Set the first delay before a paused sink is probed."""
+        self.first_delay = self.probe_delay = delay_ns
 
     def is_open(self, now: int) -> bool:
         """Tell whether the producer may be called for this edge: the stream allows it, and no paused sink holds it."""
@@ -53,15 +60,17 @@ class Edge:
 
     def hold(self, now: int) -> None:
         """Suspend the producer: the sink said `pause`. Each pause in a row doubles the wait before the next probe."""
+        if not self.heeds_pause:
+            return
         if self.held:
-            self.probe_delay = min(self.probe_delay * 2, LAST_PROBE_NS)
+            self.probe_delay = min(self.probe_delay * 2, max(LAST_PROBE_NS, self.first_delay))
         self.held = True
         self.probe_at = now + self.probe_delay
 
     def resume(self) -> None:
         """Let the producer go on: the sink said `ready`."""
         self.held = False
-        self.probe_delay = FIRST_PROBE_NS
+        self.probe_delay = self.first_delay
 
 
 class Stage:
@@ -69,6 +78,7 @@ class Stage:
 
     __slots__ = (
         "attempts",
+        "breaker",
         "busy_ns",
         "done",
         "errors",
@@ -120,6 +130,7 @@ class Stage:
         self.pending: deque[tuple[Element, Sequence[Edge]]] = deque()
         self.retry: Element | None = None
         self.attempts = 0
+        self.breaker: CircuitBreaker | None = None
         self.failures_in_a_row = 0
         self.not_before = 0
         self.notified = Signal.READY

@@ -10,17 +10,21 @@ T = TypeVar("T")
 
 
 class OverflowPolicy(StrEnum):
-    """The overflow policies; `block-producer` is the default and the only lossless one."""
+    """The overflow policies; `block-producer` is the default. It loses nothing, and neither does `rate-limit`, which paces its producer."""
 
     BLOCK = "block-producer"
     DROP_OLDEST = "drop-oldest"
     DROP_NEWEST = "drop-newest"
     ERROR = "error"
+    RATE_LIMIT = "rate-limit"
 
     @property
     def suspends_producer(self) -> bool:
-        """Tell whether pressure keeps the producer from being called: only Block does, else the policy could never act (POLICY-007)."""
-        return self is OverflowPolicy.BLOCK
+        """Tell whether pressure keeps the producer from being called: where nothing may be lost (POLICY-007, POLICY-009)."""
+        return self in _LOSSLESS
+
+
+_LOSSLESS = frozenset({OverflowPolicy.BLOCK, OverflowPolicy.RATE_LIMIT})
 
 
 class Verdict(StrEnum):
@@ -41,5 +45,7 @@ class Push(Generic[T]):
 
 
 ENQUEUED: Push[Any] = Push(Verdict.ENQUEUED)
+PACED: Push[Any] = Push(Verdict.ENQUEUED)
+"""Enqueued, on a stream whose producer has to wait before the next one (POLICY-009)."""
 REFUSED_NEWEST: Push[Any] = Push(Verdict.REFUSED_NEWEST)
 QUEUE_FULL: Push[Any] = Push(Verdict.QUEUE_FULL)

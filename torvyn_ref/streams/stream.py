@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from torvyn_ref.streams.credit import CreditAccount
 from torvyn_ref.streams.errors import StreamError
-from torvyn_ref.streams.policy import ENQUEUED, QUEUE_FULL, REFUSED_NEWEST, OverflowPolicy, Push, Verdict
+from torvyn_ref.streams.policy import ENQUEUED, PACED, QUEUE_FULL, REFUSED_NEWEST, OverflowPolicy, Push, Verdict
 from torvyn_ref.streams.queue import BoundedQueue
 from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, Pressure, WatermarkGate
 
@@ -20,11 +21,31 @@ DEFAULT_CAPACITY = 64
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """A stream's shape: capacity in elements, low mark as a fraction of it, and what happens when it is full."""
+    """A stream's shape: capacity in elements, low mark as a fraction of it, and what happens when it is full.
+
+    `rate_per_s` belongs to the policy `rate-limit` and to no other: elements per second that may enter (POLICY-009).
+    """
 
     capacity: int = DEFAULT_CAPACITY
     low_watermark_ratio: float = DEFAULT_LOW_WATERMARK_RATIO
     policy: OverflowPolicy = OverflowPolicy.BLOCK
+    rate_per_s: float | None = None
+
+    @property
+    def interval_ns(self) -> int:
+        """Return the least time between two elements that enter; 0 without a rate limit.
+
+        Raises:
+            StreamError: invalid-rate, when the policy has no rate that can be kept, or another policy has one.
+        """
+        rate = self.rate_per_s
+        if self.policy is not OverflowPolicy.RATE_LIMIT:
+            if rate is None:
+                return 0
+            raise StreamError("invalid-rate", f"a rate belongs to the policy rate-limit, not to {self.policy}", rate=rate)
+        if rate is None or not math.isfinite(rate) or rate <= 0:
+            raise StreamError("invalid-rate", f"rate-limit needs elements per second above 0, got {rate}", rate=rate)
+        return math.ceil(1e9 / rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +63,7 @@ class Stream(Generic[T]):
     """A bounded, credited, watermarked queue of elements between two stages.
 
     Raises:
-        StreamError: invalid-capacity, invalid-ratio.
+        StreamError: invalid-capacity, invalid-ratio, invalid-rate.
     """
 
     __slots__ = (
@@ -51,7 +72,9 @@ class Stream(Generic[T]):
         "credit",
         "dropped",
         "elements",
+        "entered",
         "gate",
+        "interval_ns",
         "items",
         "pressure_events",
         "pressure_ns",
@@ -66,6 +89,8 @@ class Stream(Generic[T]):
         self.credit = CreditAccount(config.capacity)
         self.gate = WatermarkGate(config.capacity, config.low_watermark_ratio)
         self.items = self.queue.items
+        self.interval_ns = config.interval_ns
+        self.entered: Push[T] = PACED if self.interval_ns else ENQUEUED
         self.suspends_producer = config.policy.suspends_producer
         self.producer_complete = False
         self.elements = self.dropped = self.pressure_events = self.pressure_ns = 0
@@ -81,10 +106,10 @@ class Stream(Generic[T]):
         """
         if self.producer_complete:
             raise StreamError("producer-complete", "an element was pushed after the producer had completed")
-        outcome: Push[T] = ENQUEUED
+        outcome = self.entered
         if not self.credit.available:
             policy = self.config.policy
-            if policy is OverflowPolicy.BLOCK:
+            if policy.suspends_producer:
                 raise StreamError("queue-full", f"the stream holds its {self.config.capacity} elements already")
             self.dropped += 1
             if policy is not OverflowPolicy.DROP_OLDEST:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from conformance.subjects.protocol.base import U32, Message, Reply, Request, check_finite
 from conformance.traces.events import AnyEvent
 
@@ -10,7 +14,7 @@ class Answer(Message, frozen=True):
     """What a scripted component answers to one call, and what it does meanwhile.
 
     `do` is one of: emit (a new element), drop (process/ingest: nothing), end (pull: exhausted), ok, error, trap, ready, pause, pass,
-    reject, route.
+    reject, route; and hang: the call does not return until the runtime interrupts it, and then it traps (capability virtual_clock).
 
     Attributes:
         size: emit by a source or a flush: payload bytes. The payload starts with `NAME#N ` (stage name, number of the emit, from 0), then
@@ -22,7 +26,8 @@ class Answer(Message, frozen=True):
         reads: how often the component reads the whole payload that it was given, besides what an emit reads.
         chunk: those reads go in pieces of so many bytes; 0 for one piece.
         clones: emit during a data call: by clone-into-mutable, not by reading and writing.
-        spends_ns: virtual time that passes during the call.
+        spends_ns: virtual time that passes during the call; a call that reaches its bound is interrupted there, and traps.
+        deaf: a call that spends time or hangs does not react to an interruption: its instance has to be dropped (virtual_clock).
     """
 
     do: str
@@ -38,19 +43,22 @@ class Answer(Message, frozen=True):
     reads: U32 = 0
     chunk: U32 = 0
     clones: bool = False
+    deaf: bool = False
 
 
 class Script(Message, frozen=True):
     """A component as data: its answers to its data call in order, then `then` for ever; and its answers to the other calls.
 
     Without `then`, a source ends, a processor emits, a sink is ready, a filter lets pass, a router routes to no port, an aggregator drops.
-    A component without `lifecycle` exports neither init nor teardown. `flush` is an aggregator's, `complete` a sink's.
+    A component without `lifecycle` exports neither init nor teardown. `flush` is an aggregator's, `complete` a sink's. A `teardown` other
+    than `ok` takes the capability virtual_clock.
     """
 
     answers: tuple[Answer, ...] = ()
     then: Answer | None = None
     lifecycle: bool = False
     init: Answer = Answer("ok")
+    teardown: Answer = Answer("ok")
     complete: Answer = Answer("ok")
     flush: Answer = Answer("emit")
 
@@ -64,7 +72,10 @@ class StageSpec(Message, frozen=True):
 
 
 class EdgeSpec(Message, frozen=True):
-    """A stream between two stages; the output port is the source's, inputs have one port."""
+    """A stream between two stages; the output port is the source's, inputs have one port.
+
+    `rate_per_s` belongs to the policy `rate-limit` (capability rate_limit): elements per second that may enter.
+    """
 
     source: str
     target: str
@@ -72,10 +83,12 @@ class EdgeSpec(Message, frozen=True):
     capacity: int = 64
     low_watermark_ratio: float = 0.5
     policy: str = "block-producer"
+    rate_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what no JSON number can say, so that both doors see the same values."""
         check_finite(self.low_watermark_ratio)
+        check_finite(self.rate_per_s)
 
 
 class Schedule(Message, frozen=True):
@@ -90,14 +103,33 @@ class Schedule(Message, frozen=True):
 
 
 class Command(Message, frozen=True):
-    """Something an operator does: after `after_calls` component calls have returned, `do` it (cancel)."""
+    """Something an operator does: `do` it (cancel) when `after_calls` component calls have returned.
+
+    Attributes:
+        at_ms: and not before so many milliseconds of virtual time have passed since the flow's first event; that may be in the middle of a
+            call (capability virtual_clock).
+        callers: from so many threads at once (capability concurrency).
+    """
 
     after_calls: int
     do: str = "cancel"
+    at_ms: U32 = 0
+    callers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 
 class FlowSettings(Message, frozen=True):
-    """How a flow runs; the time quantum is off, time is virtual. Durations in milliseconds."""
+    """How a flow runs; the time quantum is off, time is virtual. Durations in milliseconds.
+
+    Attributes:
+        call_timeout_ms, init_timeout_ms, teardown_timeout_ms: bounds of one call, of one init, of one teardown (virtual_clock, as all that
+            follow up to the sink's delay).
+        cooperative_ms: how long a call in flight may still take after a cancel; then it is interrupted.
+        interrupt_grace_ms: how long after that an instance that does not react is dropped.
+        sink_pause_delay_ms: first delay before a paused sink is probed.
+        fan_out: min-credit, or independent-per-branch (capability independent_per_branch).
+        breaker_threshold: `unavailable` answers in a row that open a component's circuit; 0 for none (capability circuit_breaker).
+        breaker_cooldown_ms: how long it stays open.
+    """
 
     elements_per_yield: int = 32
     error_policy: str = "fail-fast"
@@ -105,6 +137,15 @@ class FlowSettings(Message, frozen=True):
     backoff_ms: int = 0
     drain_timeout_ms: int = 5000
     deadline_ms: int | None = None
+    call_timeout_ms: U32 = 5000
+    init_timeout_ms: U32 = 5000
+    teardown_timeout_ms: U32 = 2000
+    cooperative_ms: U32 = 1000
+    interrupt_grace_ms: U32 = 500
+    sink_pause_delay_ms: U32 = 1
+    fan_out: str = "min-credit"
+    breaker_threshold: U32 = 0
+    breaker_cooldown_ms: U32 = 0
 
 
 class FlowSpec(Message, frozen=True):

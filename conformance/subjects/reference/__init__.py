@@ -19,7 +19,15 @@ from torvyn_ref.errors import TorvynError
 
 CAPABILITIES = {
     Facet.RESOURCES: ("concurrency", "exhaustion_error", "rm_read=clamp", "state_tables"),
-    Facet.FLOWS: ("consumer_first", "state_tables"),
+    Facet.FLOWS: (
+        "circuit_breaker",
+        "concurrency",
+        "consumer_first",
+        "independent_per_branch",
+        "rate_limit",
+        "state_tables",
+        "virtual_clock",
+    ),
     Facet.GUESTS: tuple(f"engine={name}" for name in ENGINES),
 }
 """What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,7 +35,10 @@ from torvyn_ref.flow import (
     StageSetup,
     TopologyError,
 )
-from torvyn_ref.flow.simulate import simulate
+from torvyn_ref.flow.bounds import CallBounds
+from torvyn_ref.flow.breaker import BreakerSettings
+from torvyn_ref.flow.settings import FanOut
+from torvyn_ref.flow.simulate import SimulatedTime, simulate
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ManagerConfig
 from torvyn_ref.streams import OverflowPolicy, Stream, StreamConfig
@@ -42,6 +47,8 @@ MILLISECOND = 1_000_000
 FLOW = FlowId(1)
 STEPS_PER_CALL = 64
 """A driver that takes more steps than this per allowed call, without a call between, is going round in circles."""
+
+Together = Callable[[Sequence[Callable[[], None]]], None]
 
 _DONE = p.Done()
 
@@ -56,6 +63,7 @@ class ReferenceFlows:
         """Run a flow to its end."""
         spec = request.spec
         clock = VirtualClock()
+        time = SimulatedTime(clock)
         writer = TraceWriter(clock)
         observer = self._parts.observe(writer)
         manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
@@ -67,7 +75,7 @@ class ReferenceFlows:
         setups: dict[str, StageSetup] = {}
         for number, stage in enumerate(spec.stages, start=1):
             owner = Owner(number)
-            component = ScriptedComponent(stage, Role(stage.role), clock)
+            component = ScriptedComponent(stage, Role(stage.role), time)
             sandbox = Sandbox(owner=owner, flow=FLOW, resources=manager, context=FlowContext(flow_id="1"), clock=clock)
             instances[stage.name] = ScriptedInstance(component, Role(stage.role), sandbox)
             setups[stage.name] = StageSetup(owner, has_lifecycle=stage.script.lifecycle)
@@ -89,9 +97,9 @@ class ReferenceFlows:
                 edge.stream = self._parts.stream(edge.stream.config)
             for place in driver.stages:  # a stage keeps its inputs' queues at hand
                 place.queues = [edge.stream.items for edge in place.inputs]
-        shell = _Shell(driver, spec)
+        shell = _Shell(driver, spec, time, self._parts.together)
         try:
-            report = simulate(shell, instances, clock, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
+            report = simulate(shell, instances, time, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
         except TorvynError as error:  # a running flow refuses nothing: this is a defect of the runtime, and must not read as a refusal
             raise RuntimeError(f"the runtime broke inside a flow: {error}") from error
         return _reply(spec, shell, report, writer, manager.live_count)
@@ -113,7 +121,7 @@ class ReferenceFlows:
                     edge.source,
                     edge.target,
                     edge.port,
-                    config=StreamConfig(edge.capacity, edge.low_watermark_ratio, OverflowPolicy(edge.policy)),
+                    config=StreamConfig(edge.capacity, edge.low_watermark_ratio, OverflowPolicy(edge.policy), edge.rate_per_s or None),
                 )
                 for edge in spec.edges
             ]
@@ -129,9 +137,12 @@ class ReferenceFlows:
 class _Shell:
     """A driver, watched: it hears the operator's commands, and it is not allowed to go round in circles."""
 
-    def __init__(self, driver: FlowDriver, spec: p.FlowSpec) -> None:
+    def __init__(self, driver: FlowDriver, spec: p.FlowSpec, time: SimulatedTime, together: Together) -> None:
         self._driver = driver
-        self._commands = sorted(command.after_calls for command in spec.commands)
+        self._time = time
+        self._together = together
+        self._began = time.clock.monotonic_ns()
+        self._commands = sorted(spec.commands, key=lambda command: command.after_calls)
         self._max_calls = spec.max_calls
         self._idle = 0
         self._idle_most = STEPS_PER_CALL * (spec.max_calls + 1)
@@ -142,6 +153,18 @@ class _Shell:
     def report(self) -> FlowReport | None:
         """Return the driver's report."""
         return self._driver.report
+
+    @property
+    def call_bounds(self) -> CallBounds:
+        """Return the bounds of the driver's call."""
+        return self._driver.call_bounds
+
+    def _cancel(self, command: p.Command) -> None:
+        cancel = partial(self._driver.cancel, now=self._time.clock.monotonic_ns())
+        if command.callers == 1:
+            cancel()
+        else:
+            self._together([cancel] * command.callers)
 
     def next(self, now: int) -> Any:
         """Return the driver's next step.
@@ -157,9 +180,13 @@ class _Shell:
     def called(self, calls: int) -> None:
         """Hear how many calls have returned."""
         self._idle = 0
-        while self._commands and self._commands[0] <= calls:
-            self._commands.pop(0)
-            self._driver.cancel()
+        while self._commands and self._commands[0].after_calls <= calls:
+            command = self._commands.pop(0)
+            instant = self._began + command.at_ms * MILLISECOND
+            if instant <= self._time.clock.monotonic_ns():
+                self._cancel(command)
+            else:
+                self._time.at(instant, partial(self._cancel, command))
         if calls >= self._max_calls and not self.reached_max_calls:
             self.reached_max_calls = True
             self._driver.cancel(Reason.OPERATOR_REQUEST)
@@ -167,14 +194,25 @@ class _Shell:
 
 def _settings(settings: p.FlowSettings) -> FlowSettings:
     try:
-        kind = ErrorPolicyKind(settings.error_policy)
+        kind, fan_out = ErrorPolicyKind(settings.error_policy), FanOut(settings.fan_out)
     except ValueError as error:
         raise Refused("invalid-config", str(error)) from error
     try:
+        breaker = None
+        if settings.breaker_threshold:
+            breaker = BreakerSettings(settings.breaker_threshold, settings.breaker_cooldown_ms * MILLISECOND)
         return FlowSettings(
             elements_per_yield=settings.elements_per_yield,
             quantum_ns=None,
             error_policy=ErrorPolicy(kind, settings.max_retries, settings.backoff_ms * MILLISECOND),
+            call_timeout_ns=settings.call_timeout_ms * MILLISECOND,
+            init_timeout_ns=settings.init_timeout_ms * MILLISECOND,
+            teardown_timeout_ns=settings.teardown_timeout_ms * MILLISECOND,
+            cooperative_ns=settings.cooperative_ms * MILLISECOND,
+            interrupt_grace_ns=settings.interrupt_grace_ms * MILLISECOND,
+            sink_pause_delay_ns=settings.sink_pause_delay_ms * MILLISECOND,
+            fan_out=fan_out,
+            breaker=breaker,
             drain_timeout_ns=settings.drain_timeout_ms * MILLISECOND,
             deadline_ns=None if settings.deadline_ms is None else settings.deadline_ms * MILLISECOND,
         )

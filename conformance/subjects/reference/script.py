@@ -8,8 +8,8 @@ from types import MappingProxyType
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
 from torvyn_ref.calls import DATA_CALL, Answer, Call, Element, ErrorKind, Failure, Output, Role, Signal
-from torvyn_ref.clock import VirtualClock
-from torvyn_ref.engine.scripted import Guest, Trap
+from torvyn_ref.engine.scripted import Guest, Interrupted, Trap
+from torvyn_ref.flow.simulate import SimulatedTime
 
 KEPT_BYTES = 16
 """What a component allocates per buffer that it keeps."""
@@ -25,9 +25,10 @@ _SAYS: Mapping[Call, frozenset[str]] = MappingProxyType(
         Call.FLUSH: frozenset({"emit"}),
         Call.COMPLETE: frozenset({"ok"}),
         Call.INIT: frozenset({"ok"}),
+        Call.TEARDOWN: frozenset({"ok"}),
     }
 )
-"""What a component can answer to each call, besides `error` and `trap`."""
+"""What a component can answer to each call, besides `error`, `trap` and `hang`."""
 
 _DEFAULT: Mapping[Role, p.Answer] = MappingProxyType(
     {
@@ -49,9 +50,9 @@ class ScriptedComponent:
         Refused: invalid-config, when the script answers a call with something that it cannot be answered with.
     """
 
-    def __init__(self, stage: p.StageSpec, role: Role, clock: VirtualClock) -> None:
+    def __init__(self, stage: p.StageSpec, role: Role, time: SimulatedTime) -> None:
         self._name = stage.name
-        self._clock = clock
+        self._time = time
         self._emitted = 0
         self._answers = iter(stage.script.answers)
         self._then = stage.script.then or _DEFAULT[role]
@@ -61,8 +62,9 @@ class ScriptedComponent:
         setattr(self, work.replace("-", "_"), self._pull if role is Role.SOURCE else self._data)
         if script.lifecycle:
             self._check(Call.INIT, (script.init,))
+            self._check(Call.TEARDOWN, (script.teardown,))
             self.init = self._fixed(script.init)
-            self.teardown = self._fixed(p.Answer("ok"))
+            self.teardown = self._fixed(script.teardown)
         if role is Role.AGGREGATOR:
             self._check(Call.FLUSH, (script.flush,))
             self.flush: Callable[[Guest], Answer] = lambda guest: self._flush(guest, script.flush)
@@ -71,7 +73,7 @@ class ScriptedComponent:
             self.complete = self._fixed(script.complete)
 
     def _check(self, call: Call, answers: tuple[p.Answer, ...]) -> None:
-        allowed = _SAYS[call] | {"error", "trap"}
+        allowed = _SAYS[call] | {"error", "trap", "hang"}
         for answer in answers:
             if answer.do not in allowed:
                 raise Refused(
@@ -127,8 +129,9 @@ class ScriptedComponent:
     def _meanwhile(self, guest: Guest, answer: p.Answer) -> None:
         for _ in range(answer.keeps):
             guest.allocate(KEPT_BYTES)
-        if answer.spends_ns:
-            self._clock.advance(answer.spends_ns)
+        hangs = answer.do == "hang"
+        if (answer.spends_ns or hangs) and not self._time.spend(None if hangs else answer.spends_ns, deaf=answer.deaf):
+            raise Interrupted(f"{self._name} was dropped" if answer.deaf else f"{self._name} was interrupted")
 
     def _fresh(self, guest: Guest, answer: p.Answer) -> Output:
         tag = f"{self._name}#{self._emitted} ".encode()

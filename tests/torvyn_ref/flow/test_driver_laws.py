@@ -39,7 +39,7 @@ def flows(draw):
         if roles[name] is not Role.SOURCE:
             pairs.add((draw(st.sampled_from(before)), name))
     configs = st.builds(
-        StreamConfig,
+        lambda policy, **shape: StreamConfig(policy=policy, rate_per_s=1000.0 if policy is OverflowPolicy.RATE_LIMIT else None, **shape),
         capacity=st.integers(1, 4),
         low_watermark_ratio=st.sampled_from([0.0, 0.5]),
         policy=st.sampled_from([OverflowPolicy.BLOCK, OverflowPolicy.BLOCK, *OverflowPolicy]),

@@ -105,6 +105,13 @@ def test_pressure_starts_at_the_capacity_and_ends_at_the_low_mark_not_between():
 # ---- the model: twelve lines, written from the rule (WMK, reference model)
 
 
+LOSSLESS = (OverflowPolicy.BLOCK, OverflowPolicy.RATE_LIMIT)
+
+
+def shape(capacity, ratio=0.5, policy=OverflowPolicy.BLOCK):
+    return StreamConfig(capacity, ratio, policy, rate_per_s=10.0 if policy is OverflowPolicy.RATE_LIMIT else None)
+
+
 class Model:
     def __init__(self, capacity, ratio, policy):
         self.items, self.capacity, self.low, self.policy = [], capacity, int(capacity * ratio), policy
@@ -112,7 +119,7 @@ class Model:
 
     def push(self, item):
         if len(self.items) == self.capacity:
-            if self.policy is OverflowPolicy.BLOCK:
+            if self.policy in LOSSLESS:
                 return "refused"
             self.dropped += 1
             if self.policy is not OverflowPolicy.DROP_OLDEST:
@@ -139,7 +146,7 @@ class Model:
     operations=st.lists(st.booleans(), max_size=120),
 )
 def test_a_stream_agrees_with_the_model_whatever_is_done_to_it(capacity, ratio, policy, operations):
-    stream, model = Stream(StreamConfig(capacity, ratio, policy)), Model(capacity, ratio, policy)
+    stream, model = Stream(shape(capacity, ratio, policy)), Model(capacity, ratio, policy)
     for now, is_push in enumerate(operations):
         if is_push:
             expected = model.push(now)
@@ -160,7 +167,7 @@ def test_a_stream_agrees_with_the_model_whatever_is_done_to_it(capacity, ratio, 
         assert stream.depth + stream.credit.available == capacity
         assert (stream.gate.pressure is Pressure.ACTIVE) == model.active
         assert (stream.pressure_events, stream.dropped) == (model.events, model.dropped)
-        blocked = policy is OverflowPolicy.BLOCK and model.active
+        blocked = policy in LOSSLESS and model.active
         assert stream.may_produce == (not blocked)
 
 
@@ -186,11 +193,28 @@ def test_a_refused_newcomer_leaves_queue_and_credits_alone(policy, verdict):
     assert (outcome.verdict, outcome.evicted, list(stream.items), stream.credit.available) == (verdict, None, [1], 0)
 
 
-def test_only_block_keeps_the_producer_from_being_called():
+def test_only_where_nothing_may_be_lost_a_full_stream_keeps_the_producer_from_being_called():
     for policy in OverflowPolicy:
-        stream = Stream(StreamConfig(1, policy=policy))
+        stream = Stream(shape(1, policy=policy))
         stream.push(1, 0)
-        assert stream.may_produce == (policy is not OverflowPolicy.BLOCK)
+        assert stream.may_produce == (policy not in LOSSLESS)
+
+
+@pytest.mark.parametrize("rate", [None, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_limit_without_a_rate_that_can_be_kept_is_refused(rate):
+    with pytest.raises(StreamError) as refused:
+        Stream(StreamConfig(1, policy=OverflowPolicy.RATE_LIMIT, rate_per_s=rate))
+    assert kind_of(refused) == ("streams", "invalid-rate")
+
+
+def test_a_rate_of_another_policy_is_refused():
+    with pytest.raises(StreamError, match="belongs to the policy rate-limit"):
+        Stream(StreamConfig(1, rate_per_s=10.0))
+
+
+@pytest.mark.parametrize(("rate", "interval"), [(10.0, 100_000_000), (3.0, 333_333_334), (1e9, 1), (1e12, 1)])
+def test_the_interval_of_a_rate_is_rounded_up(rate, interval):
+    assert StreamConfig(1, policy=OverflowPolicy.RATE_LIMIT, rate_per_s=rate).interval_ns == interval
 
 
 # ---- the end of a stream
