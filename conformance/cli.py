@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
+from conformance.commands import traces as trace_commands
 from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
+from conformance.commands.traces import write_counterexamples
 from conformance.errors import SubjectError, SuiteError
 from conformance.execute import CheckResult, run_plan, run_plan_parallel
 from conformance.plan import Plan, make_plan, select
@@ -51,6 +53,9 @@ def run(
     output_format: FormatOption = Format.TEXT,
     output: Annotated[Path | None, typer.Option("--output", help="Write the result to this file instead of standard output.")] = None,
     report_file: Annotated[Path | None, typer.Option("--report", help="Write the result as JSON to this file, too.")] = None,
+    traces: Annotated[
+        Path | None, typer.Option("--traces", help="Write the smallest counterexample of every failing check into this directory.")
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Worker processes; the result does not depend on it.")] = 1,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that a stdio subject may take for one answer.")
@@ -66,6 +71,9 @@ def run(
     results = _execute(plan, registry, subject, settings, jobs, notes)
     judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
     report = build(rulebook, plan, subject, results, judgement)
+    if traces is not None:
+        for written in write_counterexamples(results, traces):
+            notes.print(f"counterexample: {written}", markup=False)
     if report_file is not None:
         emit(encode(report), report_file)
     emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
@@ -98,6 +106,10 @@ def explain(
     rulebook = load()
     explanation = rule_report.explain(rulebook, all_checks(rulebook), rulebook.get(rule))
     emit(as_json(explanation) if output_format is Format.JSON else text.render_explanation(explanation), None)
+
+
+app.command("judge", epilog=EXITS)(trace_commands.judge_trace)
+app.command("replay", epilog=EXITS)(trace_commands.replay_trace)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -28,12 +28,17 @@ from conformance.seeding import blind
 from conformance.subjects.connect import Connection, find
 from conformance.subjects.session import Session
 from conformance.subjects.stdio import StdioSettings
+from conformance.traces.file import encode
+from conformance.traces.record import of_episode, shows
 from conformance.verdict import Outcome
 
 CHECK_TIMEOUT = 600.0
 """Seconds after which a check is ended from outside: an in-process subject that loops for ever cannot be asked to stop."""
 
 INTERRUPTED = 130
+
+SHOWN_BY_A_TRACE = frozenset({Outcome.FAIL, Outcome.FLAKY, Outcome.CRASH, Outcome.TIMEOUT})
+"""The outcomes of which the last conversation is kept."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,13 +71,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CheckResult(msgspec.Struct, frozen=True):
     """One executed check. `seconds` is the only part that differs between two runs of the same plan.
 
-    `coverage` counts the cells of the tables that its machines have met (`conformance.machines.coverage`).
+    `coverage` counts the cells of the tables that its machines have met (`conformance.machines.coverage`). `counterexample` is the trace
+    file of what its failure shows (docs/traces.md); empty when nothing failed, or the conversation was too long.
     """
 
     check: str
     findings: tuple[Finding, ...]
     seconds: float
     coverage: dict[str, dict[str, int]] = {}
+    counterexample: bytes = b""
 
 
 class OverdueError(BaseException):
@@ -105,11 +112,22 @@ def run_check(
     except BaseException as error:  # noqa: BLE001 -- every way out of a check becomes a finding; the interrupt is handled above
         stopped = error
     findings = _findings(check, budget, session, stopped)
+    counterexample = _counterexample(findings, session, seed)
     if isinstance(stopped, OverdueError):
         connection.close()
     connection.settle()
     coverage = {table: dict(counts) for table, counts in budget.coverage.counts.items()}
-    return CheckResult(check.name, findings, time.perf_counter() - started, coverage)
+    return CheckResult(check.name, findings, time.perf_counter() - started, coverage, counterexample)
+
+
+def _counterexample(findings: Iterable[Finding], session: Session | None, seed: int) -> bytes:
+    """Return the conversation that shows a failure, as a trace file; nothing when there is no failure or no conversation."""
+    failed = next((finding for finding in findings if finding.outcome in SHOWN_BY_A_TRACE), None)
+    episode = session.episode() if session is not None else ()
+    if failed is None or session is None or not episode:
+        return b""
+    shown = shows(failed.rule, failed.check, failed.message, failed.expected, failed.found, failed.evidence, episode)
+    return encode(of_episode(session.declaration, episode, seed=seed, shows=shown))
 
 
 def _findings(check: Check, budget: Budget, session: Session | None, stopped: BaseException | None) -> tuple[Finding, ...]:
@@ -278,7 +296,8 @@ def narrow(result: CheckResult, rules: Iterable[str]) -> CheckResult:
     """Return a result with the findings of some rules only: those that the plan has."""
     wanted = frozenset(rules)
     findings = tuple(finding for finding in result.findings if finding.rule in wanted)
-    return CheckResult(result.check, findings, result.seconds, result.coverage)
+    shown = result.counterexample if any(finding.outcome in SHOWN_BY_A_TRACE for finding in findings) else b""
+    return CheckResult(result.check, findings, result.seconds, result.coverage, shown)
 
 
 _worker: tuple[Connection, Registry] | None = None

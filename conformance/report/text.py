@@ -50,7 +50,7 @@ def verdict_line(report: RunReport) -> str:
 
 def render_run(report: RunReport) -> str:
     """Render a finished run."""
-    console, buffer = _console()
+    console, buffer = console_and_buffer()
     line = Text(verdict_line(report), style=VERDICT_STYLES[report.verdict])
     console.print(line)
     what = f"only {' '.join(report.selection)}, " if report.selection else ""
@@ -70,40 +70,40 @@ def render_run(report: RunReport) -> str:
         console.print(_plain(f"coverage of the table {table}: {met} of {len(coverage.cells)} cells{left}"))
     console.print(_plain("profiles: " + ", ".join(f"{profile} {verdict}" for profile, verdict in report.profiles.items())))
     console.print(line)
-    return _tidy(buffer)
+    return tidy(buffer)
 
 
 def render_failure(failure: Failure) -> str:
     """Render one failure alone."""
-    console, buffer = _console()
+    console, buffer = console_and_buffer()
     _show_failure(console, failure)
-    return _tidy(buffer).strip("\n")
+    return tidy(buffer).strip("\n")
 
 
 def render_rules(lines: Iterable[RuleStatus]) -> str:
     """Render one line per rule."""
-    console, buffer = _console()
-    table = _table("rule", "level", "status", "title", "checks", "mutants")
+    console, buffer = console_and_buffer()
+    table = plain_table("rule", "level", "status", "title", "checks", "mutants")
     for line in lines:
         table.add_row(line.id, line.level, line.status, line.title, ", ".join(line.checks), ", ".join(line.mutants))
     console.print(table)
-    return _tidy(buffer)
+    return tidy(buffer)
 
 
 def render_summary(lines: Iterable[AreaSummary]) -> str:
     """Render the counts per area."""
-    console, buffer = _console()
-    table = _table("area", *(f">{word}" for word in ("rules", "checked", "proven", "untested", "untestable")))
+    console, buffer = console_and_buffer()
+    table = plain_table("area", *(f">{word}" for word in ("rules", "checked", "proven", "untested", "untestable")))
     for line in lines:
         table.add_row(line.area, *map(str, (line.rules, line.checked, line.proven, line.untested, line.untestable)))
     console.print(table)
     console.print(_plain("checked: a check judges it; proven: a seeded fault shows that the check can fail."))
-    return _tidy(buffer)
+    return tidy(buffer)
 
 
 def render_explanation(explanation: Explanation) -> str:
     """Render one rule with everything known about it."""
-    console, buffer = _console()
+    console, buffer = console_and_buffer()
     rule = explanation.rule
     console.print(Text(f"{rule.id} {rule.title}", style="bold"))
     console.print(_plain(f"{rule.level}, area {rule.area}, profile {rule.profile}, facet {rule.facet}, {explanation.status}"))
@@ -125,13 +125,13 @@ def render_explanation(explanation: Explanation) -> str:
     _section(console, "Sources", "\n".join((*rule.source, *decisions)))
     if explanation.checks:
         _section(console, "Try it", explanation.run)
-    return _tidy(buffer)
+    return tidy(buffer)
 
 
 # ---------------------------------------------------------------- inside
 
 
-def _console() -> tuple[Console, io.StringIO]:
+def console_and_buffer() -> tuple[Console, io.StringIO]:
     """Return a console that writes into a buffer: in colour when standard output is a terminal, and wide enough when it is not."""
     buffer = io.StringIO()
     terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -143,7 +143,8 @@ def _plain(text: str) -> Text:
     return Text(clean(text))
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines; a column whose title starts with > is aligned to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
@@ -152,7 +153,7 @@ def _table(*columns: str) -> Table:
 
 def _areas(report: RunReport) -> Table:
     outcomes = [outcome for outcome in reversed(Outcome) if outcome in report.counts]
-    table = _table("area", ">rules", *(f">{outcome}" for outcome in outcomes))
+    table = plain_table("area", ">rules", *(f">{outcome}" for outcome in outcomes))
     for area in dict.fromkeys(rule.area for rule in report.rules):
         rules = [rule for rule in report.rules if rule.area == area]
         if all(rule.message == "not selected" for rule in rules):
@@ -239,6 +240,6 @@ def _section(console: Console, title: str, body: str) -> None:
     console.print(Padding(_plain(body), (0, 0, 0, 2)))
 
 
-def _tidy(buffer: io.StringIO) -> str:
+def tidy(buffer: io.StringIO) -> str:
     """Return what was written, without the blanks that pad tables to their width."""
     return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n"))

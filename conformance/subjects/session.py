@@ -20,6 +20,12 @@ T = TypeVar("T", bound=p.Reply)
 TRANSCRIPT_LENGTH = 64
 """How many messages a session remembers, to show them with a failure."""
 
+OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow})
+"""The requests that start over: nothing that was asked before them matters to what follows."""
+
+EPISODE_LENGTH = 4000
+"""A conversation of more messages since the subject started over is not kept as a counterexample."""
+
 
 class Exchange(Protocol):
     """One door to a subject: a message in, its reply out."""
@@ -62,6 +68,7 @@ class Session:
         self._exchange = exchange
         self._send = exchange.exchange
         self._transcript: deque[tuple[p.AnyRequest, p.AnyReply | None]] = deque(maxlen=TRANSCRIPT_LENGTH)
+        self._episode: list[tuple[p.AnyRequest, p.AnyReply | None]] = []
         self.failure: SubjectError | None = None
         try:
             self.declaration = self.ask(p.Hello(), p.Declaration)
@@ -101,26 +108,42 @@ class Session:
             NotOffered: the subject does not offer it.
             SubjectError: the subject died, hung, or answered something else.
         """
-        try:
-            reply = self._send(request)
-        except SubjectError as error:
-            self._transcript.append((request, None))
-            if self.failure is None:
-                self.failure = error
-            raise
-        self._transcript.append((request, reply))
+        reply = self.answer(request)
         if type(reply) is expected:
             return reply
         raise self._other(request, reply, expected)
 
+    def answer(self, request: p.AnyRequest) -> p.AnyReply:
+        """Send one request and return its reply, whichever it is.
+
+        Raises:
+            SubjectError: the subject died, hung, or did not speak the protocol.
+        """
+        if type(request) in OPENING:
+            self._episode.clear()
+        try:
+            reply = self._send(request)
+        except SubjectError as error:
+            self._remember(request, None)
+            if self.failure is None:
+                self.failure = error
+            raise
+        self._remember(request, reply)
+        return reply
+
     def begin(self) -> None:
         """Forget the transcript and the last failure: a new check starts."""
         self._transcript.clear()
+        self._episode.clear()
         self.failure = None
 
     def transcript(self) -> list[str]:
         """Return the last messages, oldest first, one line each."""
         return [f"{_show(request)} -> {_show(reply) if reply is not None else 'no reply'}" for request, reply in self._transcript]
+
+    def episode(self) -> tuple[tuple[p.AnyRequest, p.AnyReply | None], ...]:
+        """Return the conversation since the subject last started over; nothing when it was too long to keep."""
+        return tuple(self._episode) if len(self._episode) < EPISODE_LENGTH else ()
 
     def close(self) -> None:
         """End the session and the subject; idempotent."""
@@ -130,6 +153,11 @@ class Session:
         """End the subject at once, if it is a process of its own."""
         if isinstance(self._exchange, Killable):
             self._exchange.kill()
+
+    def _remember(self, request: p.AnyRequest, reply: p.AnyReply | None) -> None:
+        self._transcript.append((request, reply))
+        if len(self._episode) < EPISODE_LENGTH:
+            self._episode.append((request, reply))
 
     def _other(self, request: p.AnyRequest, reply: p.AnyReply, expected: type[p.Reply]) -> Exception:
         if isinstance(reply, p.Fault):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from conformance.subjects.protocol import FlowRunReply, FlowSpec
 from conformance.traces import buffers, lifecycle, order, overflow, pressure, scheduling
 from conformance.traces.events import AnyEvent
-from conformance.traces.monitors import MONITORS
+from conformance.traces.monitors import MONITORS, Monitor
 from conformance.traces.view import View
 
 ROOMS = (lifecycle, order, pressure, overflow, scheduling, buffers)
 """The modules whose monitors are known here; importing them fills `MONITORS`."""
+
+
+def monitors() -> Mapping[str, type[Monitor]]:
+    """Return every monitor by the rule that it watches."""
+    return MONITORS
 
 
 def watch(spec: FlowSpec, trace: Iterable[AnyEvent], rules: Iterable[str], reply: FlowRunReply | None = None) -> dict[str, int]:

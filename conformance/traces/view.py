@@ -68,10 +68,15 @@ class StageSeen:
 
 
 class View:
-    """A flow, as its trace tells."""
+    """A flow, as its trace tells.
 
-    def __init__(self, spec: FlowSpec) -> None:
+    Attributes:
+        clock: `virtual` or `monotonic`: on a real clock there is a time quantum, too, and times are only as exact as it is.
+    """
+
+    def __init__(self, spec: FlowSpec, *, clock: str = "virtual") -> None:
         self.spec = spec
+        self.clock = clock
         self.topology = Topology(spec)
         self.streams = [
             StreamSeen(edge.capacity, int(edge.capacity * edge.low_watermark_ratio), self.topology.blocks(i), edge.capacity)

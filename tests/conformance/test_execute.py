@@ -254,11 +254,11 @@ def test_a_subject_that_loops_for_ever_in_process_is_interrupted(run, honest_str
 
     armed = signal.setitimer(signal.ITIMER_REAL, 0)  # pytest-timeout's own alarm steps aside
     try:
-        finding = run_check(registry.get("c"), connection(streams=Loops()), check_timeout=0.1).findings[0]
+        finding = run_check(registry.get("c"), connection(streams=Loops()), check_timeout=1.0).findings[0]
     finally:
         signal.setitimer(signal.ITIMER_REAL, *armed)
     assert finding.outcome is Outcome.TIMEOUT
-    assert "did not end within 0.1 s" in finding.message
+    assert "did not end within 1 s" in finding.message
 
 
 def test_a_plan_is_executed_as_it_was_written(registry, rulebook, honest_streams, connection):

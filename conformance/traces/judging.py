@@ -1,0 +1,91 @@
+"""Judging whole trace files: every monitor on the events of a flow, every model on a conversation.
+
+Unlike a check, which looks at one rule, this says of every rule whether the trace kept it, broke it, or never came near it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from conformance.errors import Violation
+from conformance.models.topology import defects
+from conformance.rulebook import Rulebook
+from conformance.subjects import protocol as p
+from conformance.traces.check import monitors
+from conformance.traces.conversation import Conversation
+from conformance.traces.events import AnyEvent
+from conformance.traces.file import Shows, TraceFile
+from conformance.traces.monitors import Monitor
+from conformance.traces.view import View
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a trace says of one rule.
+
+    Attributes:
+        evaluations: how often it reached a situation in which the rule could have been broken.
+        broken: how it was; None when it was kept, or (without evaluations) never reached.
+    """
+
+    rule: str
+    evaluations: int
+    broken: Shows | None = None
+
+
+def applicable(rulebook: Rulebook, claims: Iterable[str]) -> tuple[str, ...]:
+    """Return the rules of flows that monitors watch and that bind a subject with these capabilities."""
+    claimed, watched = frozenset(claims), monitors()
+    return tuple(rule.id for rule in rulebook.rules if rule.id in watched and (rule.capability is None or str(rule.capability) in claimed))
+
+
+def judge_events(
+    spec: p.FlowSpec, events: Iterable[AnyEvent], rules: Iterable[str], reply: p.FlowRunReply | None = None, *, clock: str = "virtual"
+) -> tuple[Judged, ...]:
+    """Apply the monitors of some rules to a flow's events; a monitor that has found its rule broken looks no further."""
+    view = View(spec, clock=clock)
+    watched = monitors()
+    watching = [watched[rule](view, reply) for rule in rules]
+    results: dict[str, Judged] = {}
+
+    def ask(at: int | None, event: AnyEvent | None) -> None:
+        for monitor in tuple(watching):
+            monitor.at = at
+            try:
+                monitor.finish() if event is None else monitor.on(event)
+            except Violation as violation:
+                watching.remove(monitor)
+                results[monitor.rule] = _broken(monitor, violation, at)
+
+    for at, event in enumerate(events):
+        ask(at, event)
+        view.advance(event)
+    ask(None, None)
+    for monitor in watching:
+        results[monitor.rule] = Judged(rule=monitor.rule, evaluations=monitor.evaluated)
+    return tuple(results[rule] for rule in sorted(results))
+
+
+def _broken(monitor: Monitor, violation: Violation, at: int | None) -> Judged:
+    shown = Shows(rule=monitor.rule, message=violation.message, expected=violation.expected, found=violation.found, at=at)
+    return Judged(rule=monitor.rule, evaluations=monitor.evaluated, broken=shown)
+
+
+def judge(rulebook: Rulebook, trace: TraceFile) -> tuple[Judged, ...]:
+    """Judge a trace by every rule that it can be judged by."""
+    claims: Mapping[str, tuple[str, ...]] = trace.header.claims
+    flows = claims.get(str(p.Facet.FLOWS), ())
+    if trace.header.flow is not None:
+        return judge_events(trace.header.flow, trace.events, applicable(rulebook, flows), trace.reply, clock=trace.header.clock)
+    conversation = Conversation(claims)
+    for at, exchange in enumerate(trace.exchanges):
+        conversation.take(at, exchange.request, exchange.reply)
+        request, reply = exchange.request, exchange.reply
+        if isinstance(request, p.RunFlow) and isinstance(reply, p.FlowRunReply) and not defects(request.spec):
+            monitored = judge_events(request.spec, reply.trace, applicable(rulebook, flows), reply)
+            conversation.judged(at, ((one.rule, one.evaluations, one.broken) for one in monitored))
+    return tuple(
+        Judged(rule=rule, evaluations=count, broken=conversation.broken.get(rule))
+        for rule, count in sorted(conversation.evaluations.items())
+    )
