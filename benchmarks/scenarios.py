@@ -86,14 +86,20 @@ def flow_scenario(payload_bytes: int, *, branches: int = 1, level: Level | None 
             name: ScriptedInstance(component, roles[name], Sandbox(owners[name], FLOW, resources, FlowContext("00"), clock))
             for name, component in components.items()
         }
-        now = time.monotonic_ns
+        in_order = [instances[stage.name] for stage in driver.stages]
+        monotonic_ns = time.monotonic_ns
         begin = time.process_time_ns()
+        now = monotonic_ns()
         while True:  # the loop that a reactor's task runs
-            step = driver.next(now())
+            step = driver.next(now)
             if step.__class__ is Invoke:
-                driver.resume(instances[step.stage.name].call(step.call, step.argument), now())
+                answer = in_order[step.stage.index].call(step.call, step.argument)
+                now = monotonic_ns()
+                driver.resume(answer, now)
             elif step is DONE:
                 break
+            else:
+                now = monotonic_ns()
         spent = time.process_time_ns() - begin
         report = driver.report
         assert report is not None

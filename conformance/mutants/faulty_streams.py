@@ -118,6 +118,10 @@ class CreditsAreEnough(Stream[Any]):
         """Look at the credits only."""
         return not self.producer_complete and (not self.suspends_producer or self.credit.available > 0)
 
+    @may_produce.setter
+    def may_produce(self, value: bool) -> None:
+        """Do not heed what pressure says."""
+
 
 # ---------------------------------------------------------------- watermarks
 
@@ -128,9 +132,9 @@ class OnOneEarly(WatermarkGate):
 
     __slots__ = ()
 
-    def enqueued(self, depth: int) -> Pressure | None:
-        """Count one more."""
-        return super().enqueued(depth + 1)
+    def __init__(self, capacity: int, ratio: float) -> None:
+        super().__init__(capacity, ratio)
+        self.high -= 1
 
 
 @gate("off-below-the-mark", "WMK-002")

@@ -5,7 +5,7 @@ The driver asks for calls; this is what their answers do to the flow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
@@ -20,6 +20,7 @@ from torvyn_ref.flow.statistics import StageFailure
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST
 from torvyn_ref.resources import ResourceError, ResourceManager
+from torvyn_ref.streams import Stream, StreamConfig
 
 
 class Phase(StrEnum):
@@ -39,6 +40,24 @@ _RUN, _SINK, _PAUSE = Phase.RUN, Role.SINK, Signal.PAUSE
 class Answers(Delivery):
     """A flow's state, and what the answers of its components do to it."""
 
+    __slots__ = (
+        "_alarm",
+        "_cancel_asked",
+        "_cancellation",
+        "_delivered",
+        "_drain_end",
+        "_due",
+        "_element",
+        "_elements_in",
+        "_failure",
+        "_lifecycle",
+        "_open_circuits",
+        "_phase",
+        "_sequence",
+        "_wall_offset",
+        "settings",
+    )
+
     def __init__(
         self,
         topology: Topology,
@@ -48,8 +67,8 @@ class Answers(Delivery):
         settings: FlowSettings,
         observer: Observer | None,
         wall_offset_ns: int,
+        make_stream: Callable[[StreamConfig], Stream[Element]],
     ) -> None:
-        super().__init__(topology, setups, resources, observer)
         self.settings = settings
         self._wall_offset = wall_offset_ns
         self._phase = Phase.INIT
@@ -62,6 +81,9 @@ class Answers(Delivery):
         self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
         self._drain_end: int | None = None
         self._open_circuits: list[Stage] = []  # stages that are not called for a while (ERR-011)
+        self._due = 0  # the instant from which the clock alone has something to say; 0: anything may have
+        self._element: Element | None = None  # what the running stage was lent
+        super().__init__(topology, setups, resources=resources, observer=observer, make_stream=make_stream)
 
     def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
         stage.attempts = stage.failures_in_a_row = 0
@@ -134,6 +156,7 @@ class Answers(Delivery):
             stage.pending.append((created, stage.outputs))
         if stage.pending:
             self._with_pending.add(stage)
+            self._attend = True
         else:
             self._maybe_close(stage)
 
@@ -155,6 +178,7 @@ class Answers(Delivery):
             self._observer.failed(self._now, stage.name, call, failure, action)
         if action is Action.RETRY:
             stage.retry = element
+            stage.may_have_work = True
             stage.not_before = max(stage.not_before, self._now + self.settings.error_policy.backoff_ns)
             self._count(stage, call, failure)
             return
@@ -185,6 +209,7 @@ class Answers(Delivery):
             breaker.admits(breaker.open_until)
         else:
             self._open_circuits.append(stage)
+            self._attend = True
 
     def _shed(self, now: int) -> None:
         """Let what arrives at a stage with an open circuit fail without a call (ERR-011)."""
@@ -198,8 +223,8 @@ class Answers(Delivery):
                 if element is None:
                     edge = stage.take_input()
                     element, change = edge.stream.pop(now)
-                    if self._observer is not None:
-                        self._observer.dequeued(now, edge.index, element, edge.stream.depth, edge.stream.credit.available)
+                    if self._tell_dequeued is not None:
+                        self._tell_dequeued(now, edge.index, element, edge.stream.depth, edge.stream.credit.available)
                     if change is not None:
                         self._pressure_changed(edge, change)
                 failure = Failure(ErrorKind.UNAVAILABLE, "the circuit is open: the component is left alone", Cause.CIRCUIT_OPEN)
@@ -231,6 +256,7 @@ class Answers(Delivery):
         self._cancellation.request(reason)
         self._lifecycle.on(FlowEvent.DRAIN)
         self._alarm = self._drain_end = self._now + self.settings.drain_timeout_ns
+        self._due = 0
         self._notices.clear()
         if reason is not Reason.SOURCE_COMPLETE:
             for stage in self.stages:

@@ -7,33 +7,87 @@ last consumer (TOPO-008, POLICY-005).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torvyn_ref.calls import Call, Cause, Element, ErrorKind, Failure, Role, Signal
-from torvyn_ref.events import Observer
+from torvyn_ref.events import Observer, listener
 from torvyn_ref.flow.settings import StageSetup
 from torvyn_ref.flow.stage import Edge, Stage
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST
 from torvyn_ref.resources import ResourceManager
-from torvyn_ref.streams import Pressure, Push, Verdict
+from torvyn_ref.streams import Pressure, Push, Stream, StreamConfig, Verdict
 from torvyn_ref.streams.policy import ENQUEUED, PACED
 
 
 class Delivery:
-    """The stages and streams of one running flow, and everything that is in them."""
+    """The stages and streams of one running flow, and everything that is in them.
 
-    def __init__(self, topology: Topology, setups: Mapping[str, StageSetup], resources: ResourceManager, observer: Observer | None) -> None:
+    Args:
+        topology: the flow's graph.
+        setups: by stage name.
+        resources: where buffers live.
+        observer: hears what happens.
+        make_stream: makes each edge's stream.
+    """
+
+    __slots__ = (
+        "_attend",
+        "_discarded",
+        "_make_stream",
+        "_notices",
+        "_now",
+        "_observer",
+        "_open_stages",
+        "_resources",
+        "_running",
+        "_tell_called",
+        "_tell_dequeued",
+        "_tell_enqueued",
+        "_tell_returned",
+        "_tell_worked",
+        "_with_pending",
+        "edges",
+        "stages",
+        "topology",
+    )
+
+    def __init__(
+        self,
+        topology: Topology,
+        setups: Mapping[str, StageSetup],
+        *,
+        resources: ResourceManager,
+        observer: Observer | None,
+        make_stream: Callable[[StreamConfig], Stream[Element]],
+    ) -> None:
         self.topology = topology
         self._resources = resources
         self._observer = observer
+        self._make_stream = make_stream
         self._now = 0
+        self._attend = False  # something other than an element wants to be looked after: a cancel, a notice, output that is pending
         self._notices: deque[tuple[Stage, Signal]] = deque()
         self._running: Stage | None = None
         self._with_pending: set[Stage] = set()
         self._discarded = 0
         self._build(topology, setups)
         self._open_stages = len(self.stages)
+        if observer is not None:
+            observer.connect(self)
+        self.listen()
+
+    def listen(self) -> None:
+        """Find out which of the events that come with every element the observer hears; None for those that nobody does."""
+        self._tell_called = listener(self._observer, "called")
+        self._tell_returned = listener(self._observer, "returned")
+        self._tell_worked = listener(self._observer, "worked")
+        self._tell_enqueued = listener(self._observer, "enqueued")
+        self._tell_dequeued = listener(self._observer, "dequeued")
+
+    def stream(self, index: int) -> Stream[Element]:
+        """Return a stream by its edge's index."""
+        return self.edges[index].stream
 
     def _build(self, topology: Topology, setups: Mapping[str, StageSetup]) -> None:
         self.stages = tuple(
@@ -49,15 +103,13 @@ class Delivery:
         )
         by_name = {stage.name: stage for stage in self.stages}
         self.edges = tuple(
-            Edge(index, definition, by_name[definition.source], by_name[definition.target])
+            Edge(index, definition, by_name[definition.source], by_name[definition.target], self._make_stream(definition.config))
             for index, definition in enumerate(topology.edges)
         )
         for edge in self.edges:
             edge.source.outputs.append(edge)
             edge.source.ports.setdefault(edge.port, []).append(edge)
-            edge.target.inputs.append(edge)
-            edge.target.queues.append(edge.stream.items)
-            edge.target.open_inputs += 1
+            edge.target.add_input(edge)
 
     def _failed(self, stage: Stage, call: Call, element: Element | None, failure: Failure) -> None:
         """Take a failure; the driver does."""
@@ -72,7 +124,7 @@ class Delivery:
 
     def _push(self, stage: Stage, element: Element, edges: Sequence[Edge]) -> None:
         now = self._now
-        observer = self._observer
+        tell = self._tell_enqueued
         for edge in edges:
             stream = edge.stream
             if edge.target.faulted or stream.producer_complete:
@@ -81,8 +133,8 @@ class Delivery:
             outcome, change = stream.push(element, now)
             if outcome is not ENQUEUED and not self._overflowed(stage, edge, element, outcome):
                 continue
-            if observer is not None:
-                observer.enqueued(now, edge.index, element, stream.depth, stream.credit.available)
+            if tell is not None:
+                tell(now, edge.index, element, len(stream.items), stream.credit.available)
             if change is not None:
                 self._pressure_changed(edge, change)
 
@@ -131,6 +183,7 @@ class Delivery:
         if source.notified is not signal:
             source.notified = signal
             self._notices.append((source, signal))
+            self._attend = True
 
     # ---------------------------------------------------------------- out of them
 
@@ -197,6 +250,6 @@ class Delivery:
         if any(edge.stream.items for edge in stage.inputs):
             return
         if stage.role is Role.AGGREGATOR and not stage.flushed:
-            stage.flush_due = True
+            stage.flush_due = stage.may_have_work = True
             return
         self._close(stage)

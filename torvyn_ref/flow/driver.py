@@ -9,7 +9,7 @@ under a schedule that Hypothesis draws.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
 from torvyn_ref.errors import TorvynError
@@ -26,13 +26,28 @@ from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import U64_MAX, FlowId
 from torvyn_ref.resources import ResourceManager, amplification
+from torvyn_ref.streams import Stream, StreamConfig
 
 # In Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own.
-_RUN, _ROUTE, _PULL = Phase.RUN, Call.ROUTE, Call.PULL
+_ROUTE, _PULL = Call.ROUTE, Call.PULL
 
 
 class FlowDriver(Answers):
     """One flow. Call `next` and `resume` in turn; `cancel` at any time between."""
+
+    __slots__ = (
+        "_batch",
+        "_cancel_at",
+        "_executions",
+        "_last_yield",
+        "_pick",
+        "_quantum",
+        "_setups",
+        "_started",
+        "_todo",
+        "flow",
+        "report",
+    )
 
     def __init__(
         self,
@@ -45,17 +60,25 @@ class FlowDriver(Answers):
         policy: SchedulingPolicy | None = None,
         observer: Observer | None = None,
         wall_offset_ns: int = 0,
+        make_stream: Callable[[StreamConfig], Stream[Element]] = Stream,
     ) -> None:
-        settings = settings or FlowSettings()
-        super().__init__(topology, setups, resources=resources, settings=settings, observer=observer, wall_offset_ns=wall_offset_ns)
+        super().__init__(
+            topology,
+            setups,
+            resources=resources,
+            settings=settings or FlowSettings(),
+            observer=observer,
+            wall_offset_ns=wall_offset_ns,
+            make_stream=make_stream,
+        )
         self.flow = flow
         self.report: FlowReport | None = None
         self._setups = setups
         self._cancel_at = 0
-        self._policy: SchedulingPolicy = policy or ConsumerFirst()
-        self._policy.bind(self.stages)
+        scheduling = policy or ConsumerFirst()
+        scheduling.bind(self.stages)
+        self._pick = scheduling.pick
         self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
-        self._element: Element | None = None
         self._batch = self.settings.batch
         self._executions = 0
         self._last_yield = 0
@@ -94,6 +117,7 @@ class FlowDriver(Answers):
         if self._cancel_asked is None:
             self._cancel_at = self._now if now is None else now
             self._cancel_asked = reason
+            self._attend = True  # last: whoever sees it sees the reason
 
     @property
     def call_bounds(self) -> CallBounds:
@@ -125,21 +149,24 @@ class FlowDriver(Answers):
         if self._running is not None:
             raise TorvynError("flow", "not-resumed", f"stage {self._running.name!r} is still running: resume the driver with its answer")
         self._now = now
-        while True:
-            phase = self._phase
-            step: Step | None
-            if phase is _RUN:  # nearly always
-                step = self._next_run(now)
-            elif phase is Phase.INIT:
-                step = self._next_init(now)
-            elif phase is Phase.COMPLETE:
-                step = self._next_complete()
-            elif phase is Phase.TEARDOWN:
-                step = self._next_teardown(now)
-            else:
-                return DONE
-            if step is not None:
-                return step
+        if now < self._due and self._executions < self._batch and not self._attend:  # nearly always: nothing but elements to look after
+            stage = self._pick(now)
+            if stage is not None:
+                return self._work(stage, now)
+        step: Step | None = None
+        while step is None:
+            match self._phase:
+                case Phase.RUN:
+                    step = self._next_run(now)
+                case Phase.INIT:
+                    step = self._next_init(now)
+                case Phase.COMPLETE:
+                    step = self._next_complete()
+                case Phase.TEARDOWN:
+                    step = self._next_teardown(now)
+                case Phase.OVER:
+                    step = DONE
+        return step
 
     def resume(self, answer: Answer, now: int) -> None:
         """Take the answer to the last `Invoke`.
@@ -151,22 +178,27 @@ class FlowDriver(Answers):
         if stage is None:
             raise TorvynError("flow", "not-running", "resume without an open call")
         self._running = None
-        stage.busy_ns += now - self._now
+        took = now - self._now
+        stage.busy_ns += took
         self._now = now
         call = stage.invoke.call
-        if self._observer is not None:
-            self._observer.returned(now, stage.name, call, answer)
-        element, self._element = self._element, None
+        element = self._element
+        if self._tell_returned is not None:
+            self._tell_returned(now, stage.name, call, answer)
+        if self._tell_worked is not None:
+            self._tell_worked(now, stage.name, call, element, answer, took)
         if element is not None:
+            self._element = None
             self._resources.end_borrow(element.handle, stage.owner)
         if answer.__class__ is Failure:  # cheaper than isinstance, and nothing inherits from an answer
             assert isinstance(answer, Failure)
             self._failed(stage, call, element, answer)
-        elif call is _ROUTE:
-            assert element is not None
-            self._routed(stage, element, [str(port) for port in answer] if isinstance(answer, list) else [])
         elif call is stage.work:
-            self._worked(stage, element, answer)
+            if call is _ROUTE:
+                assert element is not None
+                self._routed(stage, element, [str(port) for port in answer] if isinstance(answer, list) else [])
+            else:
+                self._worked(stage, element, answer)
         elif call is Call.FLUSH:
             self._flushed(stage, answer)
         elif call is Call.INIT:
@@ -192,6 +224,11 @@ class FlowDriver(Answers):
         return None
 
     def _next_run(self, now: int) -> Step | None:
+        """Look after everything that can be up beside elements, then after elements.
+
+        What is looked after here must set `_attend` or lower `_due` when it comes up: `next` comes here only then.
+        """
+        self._attend = False  # first: a cancel from another thread may set it again at any point below
         if self._cancel_asked is not None and self._cancellation.reason is None:
             self._drain(self._cancel_asked)
         if self._alarm is not None and now >= self._alarm:
@@ -202,6 +239,7 @@ class FlowDriver(Answers):
                 self._discard_everything()
         if self._notices:
             stage, signal = self._notices.popleft()
+            self._attend = True
             if self._observer is not None:
                 self._observer.notified(now, stage.name, signal)
             return self._invoke(stage, Call.NOTIFY, signal)
@@ -210,12 +248,16 @@ class FlowDriver(Answers):
                 self._observer.yielded(now, self._executions)
             self._executions = 0
             self._last_yield = now
+            self._set_due()
             return YIELD
         if self._with_pending:
             self._deliver_pending(now)
         if self._open_circuits:
             self._shed(now)
-        ready = self._policy.pick(now)
+        if self._with_pending or self._open_circuits:
+            self._attend = True
+        self._set_due()
+        ready = self._pick(now)
         if ready is not None:
             return self._work(ready, now)
         if not self._open_stages:
@@ -241,8 +283,14 @@ class FlowDriver(Answers):
         self._finish(now)
         return DONE
 
+    def _set_due(self) -> None:
+        """Note when the clock alone has something to say: the deadline, the end of the drain, or the quantum."""
+        due = self._last_yield + self._quantum
+        self._due = due if self._alarm is None or due < self._alarm else self._alarm
+
     def _start_complete(self) -> None:
         self._phase = Phase.COMPLETE
+        self._due = 0
         whole = not self._discarded and self._cancellation.reason in {Reason.SOURCE_COMPLETE, Reason.OPERATOR_REQUEST}
         self._todo = deque(stage for stage in self.stages if whole and stage.role is Role.SINK)
 
@@ -299,31 +347,40 @@ class FlowDriver(Answers):
         invoke.argument = argument
         stage.invocations += 1
         self._running = stage
-        if self._observer is not None:
-            self._observer.called(self._now, stage.name, call, argument if isinstance(argument, Element) else None)
+        if self._tell_called is not None:
+            self._tell_called(self._now, stage.name, call, self._element)
         return invoke
 
     def _work(self, stage: Stage, now: int) -> Invoke:
         self._executions += 1
-        if stage.is_source:
-            return self._invoke(stage, _PULL, None)
-        element = stage.retry
-        if element is None:
-            if stage.flush_due:
+        element: Element | None = None
+        if not stage.is_source:
+            element = stage.retry
+            if element is not None:
+                stage.retry = None
+            elif stage.flush_due:
                 stage.flush_due = False
                 stage.flushed = True
                 return self._invoke(stage, Call.FLUSH, None)
-            edge = stage.take_input()
-            element, change = edge.stream.pop(now)
-            if self._observer is not None:
-                self._observer.dequeued(now, edge.index, element, edge.stream.depth, edge.stream.credit.available)
-            if change is not None:
-                self._pressure_changed(edge, change)
-        else:
-            stage.retry = None
-        self._resources.borrow(element.handle, stage.owner, now_ns=now)
-        self._element = element
-        return self._invoke(stage, stage.work, element)
+            else:
+                edge = stage.only_input or stage.take_input()
+                stream = edge.stream
+                element, change = stream.pop(now)
+                if self._tell_dequeued is not None:
+                    self._tell_dequeued(now, edge.index, element, len(stream.items), stream.credit.available)
+                if change is not None:
+                    self._pressure_changed(edge, change)
+            self._resources.borrow(element.handle, stage.owner, now_ns=now)
+            self._element = element
+        # What `_invoke` does, without the call.
+        invoke = stage.invoke
+        invoke.call = stage.work
+        invoke.argument = element
+        stage.invocations += 1
+        self._running = stage
+        if self._tell_called is not None:
+            self._tell_called(now, stage.name, stage.work, element)
+        return invoke
 
     # ---------------------------------------------------------------- nothing to do
 

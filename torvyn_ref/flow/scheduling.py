@@ -45,7 +45,7 @@ class _ByLevel:
         """Return the first ready stage, level by level."""
         if self._line is not None:
             for stage in self._line:
-                if stage.is_ready(now):
+                if (stage.queue or stage.may_have_work) and stage.is_ready(now):
                     return stage
             return None
         for depth, level in enumerate(self._levels):

@@ -34,10 +34,10 @@ class Edge:
 
     __slots__ = ("first_delay", "heeds_pause", "held", "index", "port", "probe_at", "probe_delay", "source", "stream", "target")
 
-    def __init__(self, index: int, definition: EdgeDef, source: Stage, target: Stage) -> None:
+    def __init__(self, index: int, definition: EdgeDef, source: Stage, target: Stage, stream: Stream[Element]) -> None:
         self.index = index
         self.port = definition.source_port
-        self.stream: Stream[Element] = Stream(definition.config)
+        self.stream = stream
         self.source = source
         self.target = target
         self.held = False
@@ -95,16 +95,19 @@ class Stage:
         "invoke",
         "is_source",
         "level",
+        "may_have_work",
         "name",
         "next_input",
         "not_before",
         "notified",
+        "only_input",
         "open_inputs",
         "outputs",
         "owner",
         "pending",
         "poisoned",
         "ports",
+        "queue",
         "queues",
         "retry",
         "role",
@@ -122,7 +125,12 @@ class Stage:
         self.work = DATA_CALL[role]
         self.invoke = Invoke(self)
         self.inputs: list[Edge] = []
-        self.queues: list[deque[Element]] = []  # of `inputs`, in their order: the first thing that anybody asks about a stage
+        self.queues: list[deque[Element]] = []  # of `inputs`, in their order
+        self.only_input: Edge | None = None
+        # Asked first, without a call: work waits in `queue`, the only input's, or may wait elsewhere (in a source, in one of several inputs,
+        # as a retry, as a flush).
+        self.queue: Sequence[Element] = ()
+        self.may_have_work = True
         self.outputs: list[Edge] = []
         self.ports: dict[str, list[Edge]] = {}
         self.open_inputs = 0
@@ -138,6 +146,14 @@ class Stage:
         self.gated = False
         self.initialised = self.done = self.faulted = self.poisoned = False
         self.invocations = self.errors = self.busy_ns = 0
+
+    def add_input(self, edge: Edge) -> None:
+        """Take an edge that ends here."""
+        self.inputs.append(edge)
+        self.open_inputs += 1
+        self.queues.append(edge.stream.items)
+        self.only_input, self.queue = (edge, edge.stream.items) if len(self.inputs) == 1 else (None, ())
+        self.may_have_work = len(self.inputs) > 1
 
     def is_ready(self, now: int) -> bool:
         """Tell whether the stage may be called now: it has work, a place for the result, and nothing to wait for."""
@@ -157,8 +173,6 @@ class Stage:
     def take_input(self) -> Edge:
         """Return the next non-empty input, in turn, so that none starves (CREDIT-012)."""
         inputs = self.inputs
-        if len(inputs) == 1:
-            return inputs[0]
         for step in range(len(inputs)):
             position = (self.next_input + step) % len(inputs)
             if inputs[position].stream.items:

@@ -14,7 +14,7 @@ from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, Pressure, 
 
 T = TypeVar("T")
 
-_NORMAL = Pressure.NORMAL  # see watermark._ACTIVE
+_ACTIVE = Pressure.ACTIVE  # see watermark._ACTIVE
 
 DEFAULT_CAPACITY = 64
 
@@ -62,6 +62,13 @@ class StreamStatistics:
 class Stream(Generic[T]):
     """A bounded, credited, watermarked queue of elements between two stages.
 
+    `push` and `pop` run for every element, so they do the account's arithmetic in place instead of asking queue, account and gate in turn.
+    The gate is told only of depths that can matter: those from the capacity up, and, under pressure, those that fall.
+
+    Attributes:
+        may_produce: whether the producer may be called: credits are necessary, pressure forbids (CREDIT-005, CREDIT-006). At the last
+            credit the depth is the capacity, so pressure alone decides.
+
     Raises:
         StreamError: invalid-capacity, invalid-ratio, invalid-rate.
     """
@@ -76,6 +83,7 @@ class Stream(Generic[T]):
         "gate",
         "interval_ns",
         "items",
+        "may_produce",
         "pressure_events",
         "pressure_ns",
         "producer_complete",
@@ -92,6 +100,7 @@ class Stream(Generic[T]):
         self.interval_ns = config.interval_ns
         self.entered: Push[T] = PACED if self.interval_ns else ENQUEUED
         self.suspends_producer = config.policy.suspends_producer
+        self.may_produce = True
         self.producer_complete = False
         self.elements = self.dropped = self.pressure_events = self.pressure_ns = 0
         self.active_since = 0
@@ -107,25 +116,28 @@ class Stream(Generic[T]):
         if self.producer_complete:
             raise StreamError("producer-complete", "an element was pushed after the producer had completed")
         outcome = self.entered
-        if not self.credit.available:
-            policy = self.config.policy
-            if policy.suspends_producer:
-                raise StreamError("queue-full", f"the stream holds its {self.config.capacity} elements already")
-            self.dropped += 1
-            if policy is not OverflowPolicy.DROP_OLDEST:
-                full = QUEUE_FULL if policy is OverflowPolicy.ERROR else REFUSED_NEWEST
-                return full, None
-            # The newcomer takes the oldest one's place: depth, credits and pressure stay as they are (POLICY-002, POLICY-006).
-            outcome = Push(Verdict.EVICTED_OLDEST, self.queue.pop())
-            self.credit.restore()
-        depth = self.queue.push(element)
-        self.credit.spend()
+        credit = self.credit
+        if not credit.available:
+            outcome = self._overflow()
+            if outcome.verdict is not Verdict.EVICTED_OLDEST:
+                return outcome, None
+        items = self.items
+        items.append(element)
+        credit.available -= 1
         self.elements += 1
-        change = self.gate.enqueued(depth)
-        if change is not None:
-            self.pressure_events += 1
-            self.active_since = now_ns
-        return outcome, change
+        depth = len(items)
+        queue = self.queue
+        if depth > queue.peak:  # noqa: PLR1730  # max() costs as much as the rest
+            queue.peak = depth
+        gate = self.gate
+        if depth >= gate.high:
+            change = gate.enqueued(depth)
+            if change is not None:
+                self.pressure_events += 1
+                self.active_since = now_ns
+                self.may_produce = not self.suspends_producer
+                return outcome, change
+        return outcome, None
 
     def pop(self, now_ns: int) -> tuple[T, Pressure | None]:
         """Take the oldest element; its credit returns at once (CREDIT-003). Return it, and the new pressure if it changed.
@@ -133,22 +145,45 @@ class Stream(Generic[T]):
         Raises:
             StreamError: queue-empty.
         """
-        element = self.queue.pop()
+        items = self.items
+        if not items:
+            raise StreamError("queue-empty", "the queue is empty")
+        element = items.popleft()
+        self.credit.available += 1
+        gate = self.gate
+        if gate.pressure is _ACTIVE:
+            change = gate.dequeued(len(items))
+            if change is not None:
+                self.pressure_ns += now_ns - self.active_since
+                self.may_produce = not self.producer_complete
+                return element, change
+        return element, None
+
+    def _overflow(self) -> Push[T]:
+        """Do as the policy says with a full queue; after an eviction there is a place for the newcomer.
+
+        Then depth and pressure are in the end what they were, and so are the credits (POLICY-002, POLICY-006).
+        """
+        policy = self.config.policy
+        if policy.suspends_producer:
+            raise StreamError("queue-full", f"the stream holds its {self.config.capacity} elements already")
+        self.dropped += 1
+        if policy is not OverflowPolicy.DROP_OLDEST:
+            return QUEUE_FULL if policy is OverflowPolicy.ERROR else REFUSED_NEWEST
+        evicted = self.queue.pop()
         self.credit.restore()
-        change = self.gate.dequeued(len(self.items))
-        if change is not None:
-            self.pressure_ns += now_ns - self.active_since
-        return element, change
+        return Push(Verdict.EVICTED_OLDEST, evicted)
 
     def complete(self) -> bool:
         """Mark that the producer will push no more; return whether that is news."""
         news = not self.producer_complete
         self.producer_complete = True
+        self.may_produce = False
         return news
 
     def settle(self, now_ns: int) -> bool:
         """Close a pressure interval that is still open when the flow ends; return whether there was one (WMK-008)."""
-        if self.gate.pressure is Pressure.NORMAL:
+        if self.gate.pressure is not _ACTIVE:
             return False
         self.gate.pressure = Pressure.NORMAL
         self.pressure_ns += now_ns - self.active_since
@@ -158,13 +193,6 @@ class Stream(Generic[T]):
     def depth(self) -> int:
         """Return the number of queued elements."""
         return len(self.items)
-
-    @property
-    def may_produce(self) -> bool:
-        """Tell whether the producer may be called: credits are necessary, pressure forbids (CREDIT-005, CREDIT-006)."""
-        if self.producer_complete:
-            return False
-        return not self.suspends_producer or (self.credit.available > 0 and self.gate.pressure is _NORMAL)
 
     @property
     def is_complete(self) -> bool:

@@ -41,7 +41,7 @@ from torvyn_ref.flow.settings import FanOut
 from torvyn_ref.flow.simulate import SimulatedTime, simulate
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ManagerConfig
-from torvyn_ref.streams import OverflowPolicy, Stream, StreamConfig
+from torvyn_ref.streams import OverflowPolicy, StreamConfig
 
 MILLISECOND = 1_000_000
 FLOW = FlowId(1)
@@ -89,14 +89,10 @@ class ReferenceFlows:
                 policy=policy,
                 observer=observer,
                 wall_offset_ns=clock.wall_ns() - clock.monotonic_ns(),
+                make_stream=self._parts.stream,
             )
         except TorvynError as error:
             raise Refused("invalid-config", error.message, {"kind": error.kind}) from error
-        if self._parts.stream is not Stream:
-            for edge in driver.edges:
-                edge.stream = self._parts.stream(edge.stream.config)
-            for place in driver.stages:  # a stage keeps its inputs' queues at hand
-                place.queues = [edge.stream.items for edge in place.inputs]
         shell = _Shell(driver, spec, time, self._parts.together)
         try:
             report = simulate(shell, instances, time, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks

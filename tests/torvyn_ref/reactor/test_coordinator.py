@@ -6,7 +6,7 @@ from torvyn_ref.calls import ErrorKind, Failure, Signal
 from torvyn_ref.engine.scripted import Trap
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
-from torvyn_ref.flow import ErrorPolicy, ErrorPolicyKind, FlowState, Reason
+from torvyn_ref.flow import ErrorPolicy, ErrorPolicyKind, FlowDriver, FlowState, Reason
 from torvyn_ref.flow.settings import MILLISECOND
 from torvyn_ref.reactor import Reactor, ReactorStatus, ShutdownReport
 
@@ -166,8 +166,15 @@ async def test_cancel_ends_a_wait_that_no_timer_would_end(kit):
     driver, instances = kit.flow(kit.Source(), kit.Sink())
     driver.gate("s0", closed=True)
     waiting = []
-    after_next = driver.next
-    driver.next = lambda now: waiting.append(after_next(now)) or waiting[-1]
+
+    class Noted(FlowDriver):
+        __slots__ = ()
+
+        def next(self, now):
+            waiting.append(super().next(now))
+            return waiting[-1]
+
+    driver.__class__ = Noted
     async with Reactor(kit.resources) as reactor:
         handle = reactor.start(driver, instances)
         await reaches(lambda: waiting)
