@@ -127,7 +127,7 @@ class Stage:
         self.inputs: list[Edge] = []
         self.queues: list[deque[Element]] = []  # of `inputs`, in their order
         self.only_input: Edge | None = None
-        # Asked first, without a call: work waits in `queue`, the only input's, or may wait elsewhere (in a source, in one of several inputs,
+        # Asked first, without a call: work waits in `queue`, the only input's, or may wait elsewhere (in a source, one of several inputs,
         # as a retry, as a flush).
         self.queue: Sequence[Element] = ()
         self.may_have_work = True
