@@ -255,6 +255,14 @@ class GuestsClient:
         """Lend one element to the guest and return what it made of it."""
         return self._ask(p.CallGuest(payload, content_type, buffer_content_type), p.GuestAnswerReply)
 
+    def start(self, request: p.StartGuest) -> p.GuestStartedReply:
+        """Start over with a component that only `invoke` calls."""
+        return self._ask(request, p.GuestStartedReply)
+
+    def invoke(self, request: p.InvokeGuest) -> p.GuestInvokedReply:
+        """Make one call of a started component."""
+        return self._ask(request, p.GuestInvokedReply)
+
     def observe(self) -> p.GuestSeenReply:
         """Look at what the guest holds."""
         return self._ask(p.ObserveGuest(), p.GuestSeenReply)

@@ -79,6 +79,13 @@ class GuestsFacet(Protocol):
     def close(self, request: p.CloseGuest, /) -> p.Done: ...  # noqa: D102
 
 
+class MoreGuests(GuestsFacet, Protocol):
+    """The messages `guests.*` that only a subject with the capability `by-hand` has."""
+
+    def start(self, request: p.StartGuest, /) -> p.GuestStartedReply: ...  # noqa: D102
+    def invoke(self, request: p.InvokeGuest, /) -> p.GuestInvokedReply: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.

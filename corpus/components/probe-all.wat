@@ -138,12 +138,13 @@
     (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
     ;; Memory: 16 results of host calls · 64 the result of the running export · 128 text settings
     ;; 512 literals · 2048 the router's list of ports · 4096 the heap, given back after every call
-    (data (i32.const 512) "the host refused a buffer")
-    (data (i32.const 537) "probe")
-    (data (i32.const 542) "-all")
-    (data (i32.const 546) "x")
-    (data (i32.const 547) "text/probe")
-    (data (i32.const 557) "!")
+    (data (i32.const 512) "more than 16384 bytes do not fit in a report")
+    (data (i32.const 556) "the host refused a buffer")
+    (data (i32.const 581) "probe")
+    (data (i32.const 586) "-all")
+    (data (i32.const 590) "x")
+    (data (i32.const 591) "text/probe")
+    (data (i32.const 601) "!")
     ;; The report grows in one block taken from the heap first; it is at most 64 KiB.
     (global $report (mut i32) (i32.const 0))
     (global $report-end (mut i32) (i32.const 0))
@@ -233,6 +234,9 @@
       (call $finish (local.get $buffer)))
     (func (export "process") (param $sequence i64) (param $timestamp i64) (param $content-type i32) (param $content-type-len i32) (param $payload i32) (param $context i32) (result i32)
       (local $out i32) (local $made i32) (local $frozen i32)
+      (if (i64.gt_u (call $buffer.size (local.get $payload)) (i64.const 16384)) (then
+        (call $drop-input (local.get $payload) (local.get $context))
+        (return (call $fail-at (i32.const 8) (i32.const 0 (;invalid-input;)) (i32.const 512) (i32.const 44)))))
       (call $open-report)
       ;; buffer, the lent one
       (call $report-number (call $buffer.size (local.get $payload)))
@@ -253,16 +257,19 @@
       ;; mutable-buffer: what fits, what does not, what leaves a gap
       (call $allocator.allocate (i64.const 32) (i32.const 16))
       (call $report-result)
+      (if (i32.load8_u (i32.const 16)) (then
+        (call $drop-input (local.get $payload) (local.get $context))
+        (return (call $fail-at (i32.const 8) (i32.const 1 (;unavailable;)) (i32.const 556) (i32.const 25)))))
       (local.set $made (i32.load (i32.const 20)))
-      (call $mutable-buffer.write (local.get $made) (i64.const 0) (i32.const 537) (i32.const 5) (i32.const 16))
+      (call $mutable-buffer.write (local.get $made) (i64.const 0) (i32.const 581) (i32.const 5) (i32.const 16))
       (call $report-result)
-      (call $mutable-buffer.append (local.get $made) (i32.const 542) (i32.const 4) (i32.const 16))
+      (call $mutable-buffer.append (local.get $made) (i32.const 586) (i32.const 4) (i32.const 16))
       (call $report-result)
-      (call $mutable-buffer.write (local.get $made) (i64.const 100) (i32.const 546) (i32.const 1) (i32.const 16))
+      (call $mutable-buffer.write (local.get $made) (i64.const 100) (i32.const 590) (i32.const 1) (i32.const 16))
       (call $report-result)
       (call $report-number (call $mutable-buffer.size (local.get $made)))
       (call $report-number (call $mutable-buffer.capacity (local.get $made)))
-      (call $mutable-buffer.set-content-type (local.get $made) (i32.const 547) (i32.const 10))
+      (call $mutable-buffer.set-content-type (local.get $made) (i32.const 591) (i32.const 10))
       (local.set $frozen (call $mutable-buffer.freeze (local.get $made)))
       (call $drop-mutable-buffer (local.get $made))
       (call $report-number (call $buffer.size (local.get $frozen)))
@@ -271,8 +278,12 @@
       ;; clone-into-mutable: the copy grows, the source does not
       (call $allocator.clone-into-mutable (local.get $frozen) (i32.const 16))
       (call $report-result)
+      (if (i32.load8_u (i32.const 16)) (then
+        (call $drop-buffer (local.get $frozen))
+        (call $drop-input (local.get $payload) (local.get $context))
+        (return (call $fail-at (i32.const 8) (i32.const 1 (;unavailable;)) (i32.const 556) (i32.const 25)))))
       (local.set $made (i32.load (i32.const 20)))
-      (call $mutable-buffer.append (local.get $made) (i32.const 557) (i32.const 1) (i32.const 16))
+      (call $mutable-buffer.append (local.get $made) (i32.const 601) (i32.const 1) (i32.const 16))
       (call $report-result)
       (call $report-number (call $buffer.size (local.get $frozen)))
       (call $drop-buffer (local.get $frozen))
@@ -282,7 +293,7 @@
       (call $drop-buffer (local.get $frozen))
       (local.set $out (call $report-buffer))
       (call $drop-input (local.get $payload) (local.get $context))
-      (if (i32.eqz (local.get $out)) (then (return (call $fail-at (i32.const 8) (i32.const 2 (;internal;)) (i32.const 512) (i32.const 25)))))
+      (if (i32.eqz (local.get $out)) (then (return (call $fail-at (i32.const 8) (i32.const 2 (;internal;)) (i32.const 556) (i32.const 25)))))
       (call $emit (local.get $sequence) (local.get $timestamp)
         (local.get $content-type) (local.get $content-type-len) (local.get $out)))
     ;; After every call with a result: the heap is free again.

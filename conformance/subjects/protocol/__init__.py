@@ -44,12 +44,19 @@ from conformance.subjects.protocol.flows import (
     StreamStats,
 )
 from conformance.subjects.protocol.guests import (
+    AllocatorFault,
     CallGuest,
     CloseGuest,
     GuestAnswerReply,
+    GuestInvokedReply,
+    GuestOutput,
     GuestSeenReply,
+    GuestStartedReply,
+    HostCall,
+    InvokeGuest,
     ObserveGuest,
     OpenGuest,
+    StartGuest,
 )
 from conformance.subjects.protocol.resources import (
     Allocate,
@@ -123,6 +130,7 @@ __all__ = [
     "U32",
     "U64",
     "Allocate",
+    "AllocatorFault",
     "Answer",
     "AnyReply",
     "AnyRequest",
@@ -159,14 +167,19 @@ __all__ = [
     "ForceReclaim",
     "Freeze",
     "GuestAnswerReply",
+    "GuestInvokedReply",
+    "GuestOutput",
     "GuestSeenReply",
+    "GuestStartedReply",
     "Handle",
     "HandleReply",
     "Happened",
     "Hello",
     "HistoryReply",
+    "HostCall",
     "Inspect",
     "InspectStream",
+    "InvokeGuest",
     "ListLive",
     "LiveBuffer",
     "LiveCount",
@@ -201,6 +214,7 @@ __all__ = [
     "SetContentType",
     "StageSpec",
     "StageStats",
+    "StartGuest",
     "StreamReply",
     "StreamStats",
     "ThreadReply",
@@ -252,6 +266,8 @@ AnyRequest = (
     | CallGuest
     | ObserveGuest
     | CloseGuest
+    | StartGuest
+    | InvokeGuest
 )
 
 AnyReply = (
@@ -276,6 +292,8 @@ AnyReply = (
     | FlowRunReply
     | GuestAnswerReply
     | GuestSeenReply
+    | GuestStartedReply
+    | GuestInvokedReply
 )
 
 

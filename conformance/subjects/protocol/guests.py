@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.subjects.protocol.base import U32, U64, Reply, Request
+from conformance.subjects.protocol.base import U32, U64, Message, Reply, Request
 
 
 class OpenGuest(Request, frozen=True, tag="guests.open"):
@@ -49,6 +49,71 @@ class CloseGuest(Request, frozen=True, tag="guests.close"):
     """End the guest (teardown, unless it is dead) and take back what it holds → `done`."""
 
 
+class AllocatorFault(Message, frozen=True):
+    """What the host answers to a component that asks for a buffer, once or for good, whatever it has.
+
+    Attributes:
+        at: which request of the call gets it, `allocate` and `clone-into-mutable` counted together from 1.
+        kind: the case of `buffer-error`: "allocation-failed", "capacity-exceeded" or "out-of-bounds".
+        lasting: whether every later request of the call gets it too.
+    """
+
+    at: U32 = 1
+    kind: str = "allocation-failed"
+    lasting: bool = False
+
+
+class StartGuest(Request, frozen=True, tag="guests.start"):
+    """Start over with a component of any role, and call nothing: every call is `guests.invoke` → `guest-started`.
+
+    Asked only of subjects that claim `by-hand`. What the component gets from its host repeats from start to start: a virtual clock that
+    stands at the same instant, random bytes from `seed`. Refused with fault `unknown-engine`, `invalid-component`, `missing-import`,
+    `missing-export`, `wrong-type`, `unsupported-component` (valid, and beyond this engine), `instantiation-failed`, `invalid-config`.
+
+    Attributes:
+        component: its bytes.
+        role: source, processor, sink, filter, router or aggregator.
+        engine, budget_bytes, fuel, deadline_ns: as in `guests.open`.
+        memory_bytes: per linear memory; None for the runtime's default.
+        capabilities: what is granted to it, as canonical capability strings.
+        environment: variables, for a component that may read them.
+        flow_id: what its context answers; empty for the runtime's own.
+        seed: where its random bytes come from, for a component that may have some.
+    """
+
+    component: bytes
+    role: str = "processor"
+    engine: str = ""
+    budget_bytes: U64 = 64 * 1024 * 1024
+    fuel: U64 = 50_000_000
+    memory_bytes: U64 | None = None
+    capabilities: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    flow_id: str = ""
+    deadline_ns: U64 = 0
+    seed: U64 = 0
+
+
+class InvokeGuest(Request, frozen=True, tag="guests.invoke"):
+    """Make one call of a started guest, with the element lent for as long as it lasts → `guest-invoked`.
+
+    Refused with fault `no-such-call` for a function that the component's role does not have. A dead guest answers "trapped" again.
+
+    Attributes:
+        call: init, teardown, pull, notify-backpressure, process, push, complete, evaluate, route, ingest or flush.
+        payload, content_type, buffer_content_type: of the element, for the calls that take one.
+        text: the configuration for init, "ready" or "pause" for notify-backpressure.
+        fault: what the allocator refuses during this call.
+    """
+
+    call: str
+    payload: bytes = b""
+    content_type: str = ""
+    buffer_content_type: str = ""
+    text: str = ""
+    fault: AllocatorFault | None = None
+
+
 class GuestAnswerReply(Reply, frozen=True, tag="guest-answer"):
     """How a call ended.
 
@@ -85,3 +150,75 @@ class GuestSeenReply(Reply, frozen=True, tag="guest-seen"):
     limit: int
     copy_ops: int
     copy_bytes: int
+
+
+class GuestStartedReply(Reply, frozen=True, tag="guest-started"):
+    """What was started.
+
+    Attributes:
+        engine: the engine that runs it.
+        lifecycle: it exports init and teardown.
+        memory_bytes: of its linear memories so far; None where the engine cannot tell.
+        fuel: what instantiating it took, in the unit of `StartGuest.fuel`.
+    """
+
+    engine: str
+    lifecycle: bool
+    memory_bytes: U64 | None = None
+    fuel: U64 = 0
+
+
+class GuestOutput(Message, frozen=True):
+    """An element that a guest handed over: its bytes, its metadata's content type, its buffer's own."""
+
+    payload: bytes
+    content_type: str = ""
+    buffer_content_type: str = ""
+
+
+class HostCall(Message, frozen=True):
+    """A buffer operation that a guest asked for in a call: "allocate", "clone", "write", "append", "read", "freeze", "release" ...
+
+    `refused` is empty when it was done, else the kind of the refusal.
+    """
+
+    operation: str
+    refused: str = ""
+
+
+class GuestInvokedReply(Reply, frozen=True, tag="guest-invoked"):
+    """How a call ended, and what the guest holds and has used since.
+
+    Attributes:
+        outcome: "answered", "failed" (a process-error) or "trapped" (the guest is dead).
+        value: of an answer: "emit", "drop", "end" (a pull without element), "ready", "pause", "pass", "reject", "route", "ok".
+        outputs: the elements handed over; the runtime has released their buffers.
+        ports: of a route, as the guest named them.
+        kind, cause, message: as in `guest-answer`.
+        breach: what a trap was, where the runtime can tell: "borrow-left", "unknown-handle", "wrong-handle-type", "lent-handle" (a borrow
+            where an owned one is due), "spent-handle" (used after freeze), "bad-value" (a pointer, discriminant or text that is none),
+            "memory", "stack", "unreachable". Empty where it cannot.
+        handle: the number of the handle concerned, in the guest's own table; None where it is not known.
+        fuel: what the call took.
+        memory_bytes: of the guest's linear memories; None where the engine cannot tell.
+        owned, used: live buffers that belong to the guest, and the bytes of its budget that they take.
+        host_calls: the buffer operations of the call, in order, the first 256 of them; `host_calls_total` counts all.
+        printed: bytes written to standard output and error.
+    """
+
+    outcome: str
+    value: str = ""
+    outputs: tuple[GuestOutput, ...] = ()
+    ports: tuple[str, ...] = ()
+    kind: str = ""
+    cause: str = ""
+    message: str = ""
+    breach: str = ""
+    handle: U64 | None = None
+    fuel: U64 = 0
+    memory_bytes: U64 | None = None
+    owned: U64 = 0
+    used: U64 = 0
+    host_calls: tuple[HostCall, ...] = ()
+    host_calls_total: U64 = 0
+    printed: U64 = 0

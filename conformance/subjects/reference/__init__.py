@@ -28,7 +28,7 @@ CAPABILITIES = {
         "state_tables",
         "virtual_clock",
     ),
-    Facet.GUESTS: tuple(f"engine={name}" for name in ENGINES),
+    Facet.GUESTS: ("by-hand", *(f"engine={name}" for name in ENGINES)),
 }
 """What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""
 

@@ -13,6 +13,7 @@ from weakref import finalize
 
 from conformance.errors import NotOffered, Refused
 from conformance.subjects import protocol as p
+from conformance.subjects.reference.byhand import HandledGuest
 from conformance.subjects.reference.parts import ReferenceParts
 from torvyn_ref.calls import Call, Cause, Element, Failure, FlowContext, Output, Role
 from torvyn_ref.clock import VirtualClock
@@ -42,6 +43,7 @@ class ReferenceGuests:
     def __init__(self, parts: ReferenceParts) -> None:
         self._parts = parts
         self._guest: _Guest | None = None
+        self._handled: HandledGuest | None = None
         self._abandon: Callable[[], object] = _nothing
 
     def open(self, request: p.OpenGuest) -> p.Done:
@@ -49,9 +51,7 @@ class ReferenceGuests:
         self._end()
         if request.tracing:
             raise NotOffered("the reference runtime has no tracing")
-        if request.engine and request.engine not in ENGINES:
-            raise Refused("unknown-engine", f"{request.engine!r} is none of {', '.join(ENGINES)}", {"engine": request.engine})
-        compiled = _compiled(request.engine or next(iter(ENGINES)), request.component)
+        compiled = _compiled(request.engine, request.component)
         self._guest = _Guest(self._parts, request, compiled)
         # A store must not outlive the process's modules, and nobody is obliged to close a guest.
         self._abandon = finalize(self, self._guest.abandon)
@@ -61,13 +61,28 @@ class ReferenceGuests:
         """Lend an element and call `process`."""
         return self._opened().call(request)
 
+    def start(self, request: p.StartGuest) -> p.GuestStartedReply:
+        """Start over with a guest that only `invoke` calls."""
+        self._end()
+        handled = HandledGuest(self._parts, request, _compiled(request.engine, request.component))
+        self._handled = handled
+        self._abandon = finalize(self, handled.abandon)
+        return handled.started()
+
+    def invoke(self, request: p.InvokeGuest) -> p.GuestInvokedReply:
+        """Make one call of a started guest."""
+        if self._handled is None:
+            raise Refused("no-guest", "no guest is started by hand")
+        return self._handled.invoke(request)
+
     def observe(self, _request: p.ObserveGuest) -> p.GuestSeenReply:
         """Look at what the guest holds."""
-        return self._opened().seen()
+        return self._handled.observe() if self._handled is not None else self._opened().seen()
 
     def close(self, _request: p.CloseGuest) -> p.Done:
         """End the guest."""
-        self._opened()
+        if self._handled is None:
+            self._opened()
         self._end()
         return _DONE
 
@@ -77,7 +92,7 @@ class ReferenceGuests:
         return self._guest
 
     def _end(self) -> None:
-        guest, self._guest = self._guest, None
+        guest, self._guest, self._handled = self._guest or self._handled, None, None
         if guest is not None:
             guest.close()
             self._abandon()
@@ -185,6 +200,15 @@ def _let_go() -> None:
 
 
 def _compiled(engine: str, component: bytes) -> Compiled:
+    """Compile with the engine of this name, or of the subject's choice.
+
+    Raises:
+        Refused: there is no such engine.
+        TorvynError: it is no component that the engine can run.
+    """
+    if engine and engine not in ENGINES:
+        raise Refused("unknown-engine", f"{engine!r} is none of {', '.join(ENGINES)}", {"engine": engine})
+    engine = engine or next(iter(ENGINES))
     key = (engine, sha256(component).digest())
     found = _COMPILED.get(key)
     if found is None:

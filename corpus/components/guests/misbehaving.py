@@ -119,6 +119,7 @@ BORROWS = (
         (local.get $content-type) (local.get $content-type-len) (local.get $payload))""",
         Outcome.TRAP,
         "OWN-003",
+        "OWN-021",
     ),
 )
 

@@ -40,6 +40,9 @@ END_REPORT = f"""
 
 EVERYTHING = f"""
       (local $out i32) (local $made i32) (local $frozen i32)
+      (if (i64.gt_u (call $buffer.size (local.get $payload)) (i64.const 16384)) (then
+        {DROP_INPUT}
+        (return (fail invalid-input "more than 16384 bytes do not fit in a report"))))
       (call $open-report)
       ;; buffer, the lent one
       (call $report-number (call $buffer.size (local.get $payload)))
@@ -60,6 +63,9 @@ EVERYTHING = f"""
       ;; mutable-buffer: what fits, what does not, what leaves a gap
       (call $allocator.allocate (i64.const 32) (i32.const {HOST_RESULT}))
       (call $report-result)
+      (if (i32.load8_u (i32.const {HOST_RESULT})) (then
+        {DROP_INPUT}
+        (return (fail unavailable "the host refused a buffer"))))
       (local.set $made (i32.load (i32.const {HOST_RESULT + 4})))
       (call $mutable-buffer.write (local.get $made) (i64.const 0) (text "probe") (i32.const {HOST_RESULT}))
       (call $report-result)
@@ -78,6 +84,10 @@ EVERYTHING = f"""
       ;; clone-into-mutable: the copy grows, the source does not
       (call $allocator.clone-into-mutable (local.get $frozen) (i32.const {HOST_RESULT}))
       (call $report-result)
+      (if (i32.load8_u (i32.const {HOST_RESULT})) (then
+        (call $drop-buffer (local.get $frozen))
+        {DROP_INPUT}
+        (return (fail unavailable "the host refused a buffer"))))
       (local.set $made (i32.load (i32.const {HOST_RESULT + 4})))
       (call $mutable-buffer.append (local.get $made) (text "!") (i32.const {HOST_RESULT}))
       (call $report-result)

@@ -90,6 +90,11 @@ class Bound:
             for interface, functions in plan.exports.items()
         }
 
+    @property
+    def memory_bytes(self) -> int:
+        """Return the size of the linear memories that values cross through."""
+        return sum(memory.length for memory in self._memories.values())
+
     def release(self) -> None:
         """Forget everything that points into the store."""
         for memory in self._memories.values():

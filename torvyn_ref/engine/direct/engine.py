@@ -163,6 +163,11 @@ class DirectInstance(SandboxedInstance):
             self._entered = False
         self._functions = {call: self._bound.calls[name][call] for name, calls in exports for call in calls}
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Return the size of the guest's linear memories, None once it is closed; the stock engine cannot tell."""
+        return None if self._bound is None else self._bound.memory_bytes
+
     def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
         if argument.__class__ is Element:
             assert isinstance(argument, Element)

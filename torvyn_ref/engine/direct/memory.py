@@ -35,6 +35,11 @@ class GuestMemory:
         self.pages = self.size // PAGE
         self.view = memoryview(self._memory.get_buffer_ptr(self._store)).cast("B") if self.size else memoryview(b"")
 
+    @property
+    def length(self) -> int:
+        """Return the memory's size in bytes as it is now, which `size` learns at the next crossing."""
+        return self._memory.data_len(self._store)
+
     def release(self) -> None:
         """Forget the view; the memory must not be used any more."""
         self.view = memoryview(b"")
