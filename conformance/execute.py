@@ -146,19 +146,22 @@ def _findings(check: Check, budget: Budget, session: Session | None, stopped: Ba
             flaky = violation is not stopped
             findings.append(_failed(check, violation, evaluations, transcript, flaky=flaky, program=_program(stopped)))
         elif stopped is None or rule in budget.settled:
-            passed = evaluations > 0
-            findings.append(
-                Finding(
-                    rule=rule,
-                    check=check.name,
-                    outcome=Outcome.PASS if passed else Outcome.INCONCLUSIVE,
-                    message="" if passed else "the check ended without evaluating the rule once",
-                    evaluations=evaluations,
-                )
-            )
+            findings.append(_ended(rule, check, session, evaluations))
         else:
             findings.append(_stopped(rule, check, stopped, violation, evaluations, transcript))
     return tuple(findings)
+
+
+def _ended(rule: str, check: Check, session: Session | None, evaluations: int) -> Finding:
+    """Return the finding of a rule whose check found nothing, as far as the subject offers what it asks."""
+    missing = {} if session is None else session.passed_over
+    if evaluations:
+        outcome, message = Outcome.PASS, f"passed over, for the subject does not offer it: {', '.join(sorted(missing))}" if missing else ""
+    elif missing:
+        outcome, message = Outcome.UNSUPPORTED, "; ".join(f"{name}: {reason}" for name, reason in sorted(missing.items()))
+    else:
+        outcome, message = Outcome.INCONCLUSIVE, "the check ended without evaluating the rule once"
+    return Finding(rule=rule, check=check.name, outcome=outcome, message=message, evaluations=evaluations)
 
 
 def _find_violation(stopped: BaseException | None) -> Violation | None:

@@ -125,6 +125,7 @@ class Arena:
             Violation: there is none.
             Inconclusive: the subject's history is none, or has too many orders.
         """
+        programs = tuple(tuple(request for request in program if _offered(session, request)) for program in programs)
         threads = session.resources.concurrent(programs)
         history = _intervals(programs, threads)
         made = [happened.reply.handle for thread in threads for happened in thread if isinstance(happened.reply, p.HandleReply)]
@@ -146,6 +147,11 @@ class Arena:
                     "afterwards": [_show(interval) for interval in history[-1]],
                 },
             )
+
+
+def _offered(session: Session, request: p.ThreadRequest) -> bool:
+    host = isinstance(request, p.Borrow | p.EndBorrow) and request.borrower == "host"
+    return not session.lacks(p.tag_of(request), *(["resources.borrow/borrower=host"] if host else []))
 
 
 def _intervals(programs: Programs, threads: Sequence[Sequence[p.Happened]]) -> list[list[Interval[Asked]]]:
@@ -176,7 +182,7 @@ def _afterwards(session: Session, handles: Sequence[p.Handle], last: int) -> lis
         return reply
 
     look(p.LiveCount(), p.CountReply)
-    for component in (ONE, TWO, THREE):
+    for component in () if session.lacks("resources.budget") else (ONE, TWO, THREE):
         look(p.Budget(component), p.BudgetReply)
     owned = [(handle, seen) for handle in handles if isinstance(seen := look(p.Inspect(handle), p.BufferReply), p.BufferReply)]
     patterns = {handle: f"n{number:03}".encode() for number, (handle, _) in enumerate(owned)}

@@ -79,6 +79,8 @@ def frozen_lives(handle: p.Handle) -> dict[str, tuple[str, tuple[p.AnyRequest, .
 
 def _try_all(session: Session, budget: Budget, rule: str, changes: dict[str, Change]) -> None:
     """Freeze a buffer, let it live, and have everybody try every change; each must be refused and leave the buffer as it was."""
+    if session.lacks("resources.freeze"):
+        return
     lives = list(frozen_lives(p.Handle(0, 0)))
     for life, who, name in product(lives, ("host", ONE, TWO, THREE), changes):
         handle = _written(session, CONTENT)

@@ -108,7 +108,9 @@ def _seen(session: Session, handles: tuple[p.Handle, ...]) -> list[object]:
     resources = session.resources
     buffers = [resources.inspect(handle) for handle in handles]
     found: list[object] = [(seen, resources.read(handle, seen.owner, 0, seen.size)) for seen, handle in zip(buffers, handles, strict=True)]
-    return [*found, *(resources.budget(component).used for component in (ONE, TWO, THREE)), resources.live_count()]
+    if not session.lacks("resources.budget"):
+        found += [resources.budget(component).used for component in (ONE, TWO, THREE)]
+    return [*found, resources.live_count()]
 
 
 # ---------------------------------------------------------------- slots

@@ -166,7 +166,8 @@ def tenants_start_afresh(session: Session, budget: Budget) -> None:
             try:
                 session.resources.write(handle, ONE, 0, b"mine")
                 session.resources.set_content_type(handle, ONE, "text/plain")
-                session.resources.freeze(handle, ONE)
+                if not session.lacks("resources.freeze"):
+                    session.resources.freeze(handle, ONE)
             except Refused as refusal:
                 refused(budget, "POOL-012", f"what tenant {round_ + 1} may do with its own buffer after {way}", refusal)
             end_tenancy(session, handle, ONE, way)

@@ -84,9 +84,12 @@ class Accounts:
             return
         if held is not None:
             step.setdefault("caller", held.owner)
+        request, expected = self._request(step, held)
+        if not self.judge.offers(step):
+            self.asked += op in GIVES
+            return
         self.judge.steps.append(step)
         self.before(step, held)
-        request, expected = self._request(step, held)
         made = f"b{self.asked}"
         self.asked += op in GIVES
         try:

@@ -117,7 +117,9 @@ class BudgetLockstep(Accounts):
             self.model.held.pop(one.name, None)
 
     def after(self, step: Step) -> None:
-        """Compare every component's use and limit."""
+        """Compare every component's use and limit, where the subject shows them."""
+        if not self.judge.offers({"op": "budget"}):
+            return
         op, done = step["op"], step["outcome"] == "done"
         rules: tuple[str, ...] = (ENDS.get(op) or FREE.get(op, "BUDGET-004"),)
         if op in {"allocate", "clone", "transfer"}:

@@ -89,6 +89,12 @@ class Judge:
         self.expect(rules, holds=False, message=message, expected="done", found=refused)
         return DivergedError(message)
 
+    def offers(self, step: Step) -> bool:
+        """Tell whether the subject offers a step; what it has declared to leave out is passed over, and noted as such."""
+        operation = f"resources.{step['op'].removeprefix('resources.')}"
+        host = operation in {"resources.borrow", "resources.end-borrow"} and step["borrower"] == "host"
+        return not self._session.lacks(operation, *(["resources.borrow/borrower=host"] if host else []))
+
     def ask(self, request: p.AnyRequest, expected: type[T]) -> T:
         """Send one request; what is no answer ends the whole search.
 

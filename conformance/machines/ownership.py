@@ -73,6 +73,8 @@ class OwnershipLockstep:
             DivergedError: another rule is.
         """
         step = dict(step)
+        if not self.judge.offers(step):
+            return
         self.judge.steps.append(step)
         match step["op"]:
             case "resources.allocate":
@@ -397,6 +399,8 @@ class OwnershipLockstep:
         alive = len(self.model.live)
         found = self.judge.ask(p.LiveCount(), p.CountReply).count
         self.judge.expect((*context, "OWN-001"), found == alive, "the live count is not created - released", expected=alive, found=found)
+        if not self.judge.offers({"op": "budget"}):
+            return
         parties = {str(step.get(name)) for name in ("owner", "caller", "source", "target", "borrower", "component")}
         for component in COMPONENTS if step["op"] == "resources.release-flow" else sorted(parties.intersection(COMPONENTS)):
             used = self.model.used(component)

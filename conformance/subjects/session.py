@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from conformance.errors import NotOffered, Refused, SubjectError, SubjectProtocolError
+from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectError, SubjectProtocolError, SubjectTimeoutError
 from conformance.subjects import protocol as p
 from conformance.subjects.guests import GuestsClient
 
@@ -58,6 +58,7 @@ class Session:
     Attributes:
         declaration: who the subject is and what it offers.
         failure: the first `SubjectError` since `begin`, kept because what follows a death explains less than the death.
+        passed_over: what a check has left out since `begin` because the subject does not offer it: the name, and the subject's reason.
 
     Raises:
         SubjectError: the subject does not introduce itself, speaks another version of the protocol, or claims a facet that has no
@@ -70,6 +71,7 @@ class Session:
         self._transcript: deque[tuple[p.AnyRequest, p.AnyReply | None]] = deque(maxlen=TRANSCRIPT_LENGTH)
         self._episode: list[tuple[p.AnyRequest, p.AnyReply | None]] = []
         self.failure: SubjectError | None = None
+        self.passed_over: dict[str, str] = {}
         try:
             self.declaration = self.ask(p.Hello(), p.Declaration)
             _check_declaration(self.declaration)
@@ -97,6 +99,12 @@ class Session:
     def capabilities(self, facet: p.Facet) -> frozenset[str]:
         """Return the optional capabilities that the subject claims on a facet."""
         return self._claims.get(facet, frozenset())
+
+    def lacks(self, *names: str) -> bool:
+        """Tell whether the subject has declared to leave out one of these operations or features, and take note that it was passed over."""
+        missing = [name for name in names if name in self.declaration.unsupported]
+        self.passed_over |= {name: self.declaration.unsupported[name] for name in missing}
+        return bool(missing)
 
     # ---- conversation
 
@@ -136,6 +144,7 @@ class Session:
         self._transcript.clear()
         self._episode.clear()
         self.failure = None
+        self.passed_over = {}
 
     def transcript(self) -> list[str]:
         """Return the last messages, oldest first, one line each."""
@@ -162,11 +171,24 @@ class Session:
     def _other(self, request: p.AnyRequest, reply: p.AnyReply, expected: type[p.Reply]) -> Exception:
         if isinstance(reply, p.Fault):
             return Refused(reply.kind, reply.message, reply.fields)
+        if isinstance(reply, p.Broke):
+            return self._broke(reply, p.tag_of(request))
         operation = p.tag_of(request)
         if isinstance(reply, p.Unsupported):
-            return NotOffered(reply.reason, operation=operation, declared=self._declined(request, operation))
+            declared = self._declined(request, operation)
+            if declared:
+                self.passed_over[operation] = reply.reason
+            return NotOffered(reply.reason, operation=operation, declared=declared)
         wanted = expected.__struct_config__.tag
         error = SubjectProtocolError(f"{operation} must be answered with `{wanted}`, the subject answered {_show(reply)}")
+        if self.failure is None:
+            self.failure = error
+        return error
+
+    def _broke(self, reply: p.Broke, operation: str) -> SubjectError:
+        kind = SubjectTimeoutError if reply.how == "hang" else SubjectCrashedError
+        where = f" ({reply.at})" if reply.at else ""
+        error = kind(f"{operation}: {reply.how}: {reply.message}{where}")
         if self.failure is None:
             self.failure = error
         return error

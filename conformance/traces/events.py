@@ -28,7 +28,8 @@ class Called(Event, frozen=True, kw_only=True, tag="call"):
     """A component is entered.
 
     `fn` is the WIT function name. `seq` is the element's sequence for data calls. `tag` is the payload that the component sees, as text,
-    up to its first space. `buffer` is the handle that it is lent, named as in `buf` events.
+    up to its first space. `buffer` is the handle that it is lent, named as in `buf` events. `timestamp` is the element's, where the subject
+    shows it.
     """
 
     stage: str
@@ -36,25 +37,33 @@ class Called(Event, frozen=True, kw_only=True, tag="call"):
     seq: int | None = None
     tag: str | None = None
     buffer: str | None = None
+    timestamp: int | None = None
 
 
 class Returned(Event, frozen=True, kw_only=True, tag="ret"):
-    """A component has answered: `outcome` is emit, drop, end, ok, ready, pause, pass, reject, route, error or trap."""
+    """A component has answered: `outcome` is emit, drop, end, ok, ready, pause, pass, reject, route, error or trap.
+
+    `buffer` is the handle of what it emits, from subjects that do not show every element that enters a stream.
+    """
 
     stage: str
     fn: str
     outcome: str
     kind: str | None = None
     ports: list[str] | None = None
+    buffer: str | None = None
 
 
 class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):
-    """An element entered a stream; `depth` and `credits` are the stream's right after. `tag` and `buffer` as in `call`."""
+    """An element entered a stream; `depth` and `credits` are the stream's right after. `tag` and `buffer` as in `call`.
+
+    Only a subject that lacks `flows.run/events=credits` leaves the credits out.
+    """
 
     stream: int
     seq: int
     depth: int
-    credits: int
+    credits: int | None = None
     timestamp: int = 0
     tag: str | None = None
     buffer: str | None = None
@@ -66,7 +75,7 @@ class Dequeued(Event, frozen=True, kw_only=True, tag="deq"):
     stream: int
     seq: int
     depth: int
-    credits: int
+    credits: int | None = None
     buffer: str | None = None
 
 

@@ -69,7 +69,7 @@ class CreditsAndDepth(Monitor):
         """Judge every event that shows both."""
         if isinstance(event, e.Enqueued | e.Dequeued):
             capacity = self.view.streams[event.stream].capacity
-            holds = 0 <= event.credits <= capacity and event.credits + event.depth == capacity
+            holds = event.credits is not None and 0 <= event.credits <= capacity and event.credits + event.depth == capacity
             message = f"credits + depth of stream {event.stream}"
             self.expect(holds, message, expected=capacity, found=f"{event.credits} + {event.depth}")
 

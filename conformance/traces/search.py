@@ -9,9 +9,11 @@ from hypothesis.strategies import SearchStrategy
 
 from conformance.checks import Budget
 from conformance.errors import Inconclusive, NotOffered, Refused, SubjectError, Violation
-from conformance.subjects.protocol import FlowRunReply, FlowSpec
+from conformance.subjects.protocol import FlowRunReply, FlowSpec, features_of
 from conformance.subjects.session import Session
 from conformance.traces.check import watch
+from conformance.traces.inferred import complete, needs
+from conformance.traces.offered import within
 
 AROUND = 6
 """How many events before a finding are shown with it."""
@@ -26,16 +28,25 @@ class Abort(BaseException):
 
 
 def run_flow(session: Session, spec: FlowSpec) -> FlowRunReply:
-    """Run one valid flow.
+    """Run one valid flow, and complete its trace where the subject has said that it cannot show everything.
 
     Raises:
-        SubjectError, NotOffered: the subject died or declined.
+        SubjectError, NotOffered: the subject died, declined, or had declared to leave out what the flow needs.
         Inconclusive: it refuses a valid flow, so that nothing can be said.
     """
+    missing = sorted(features_of(spec) & session.declaration.unsupported.keys())
+    if session.lacks(*missing):
+        raise NotOffered(session.declaration.unsupported[missing[0]], operation=missing[0], declared=True)
     try:
-        return session.flows.run(spec)
+        reply = session.flows.run(spec)
     except Refused as refused:
         raise Inconclusive(f"the subject refuses a valid flow: {refused}") from refused
+    return complete(spec, reply, session.declaration.unsupported.keys())
+
+
+def offered(session: Session, spec: FlowSpec) -> bool:
+    """Tell whether the subject can run a flow; one that it cannot is passed over, and noted as such."""
+    return not session.lacks(*features_of(spec))
 
 
 def judge_flow(session: Session, budget: Budget, rule: str, spec: FlowSpec) -> FlowRunReply:
@@ -73,6 +84,8 @@ def expect_end(session: Session, budget: Budget, rule: str, spec: FlowSpec, stat
     Raises:
         Violation: it ends in another.
     """
+    if not offered(session, spec):
+        return
     reply = run_flow(session, spec)
     allowed = sorted(states)
     budget.touch(rule)
@@ -89,14 +102,18 @@ def search_flows(
         Violation: the rule is broken, by the smallest flow that was found.
         SubjectError, NotOffered, Inconclusive: see `run_flow`.
     """
+    lacking = frozenset(session.declaration.unsupported)
+    if session.lacks(*needs(rule)):
+        return
     for story in stories:
-        judge_flow(session, budget, rule, story)
+        if offered(session, story):
+            judge_flow(session, budget, rule, story)
     if drawn is None:
         return
 
     def law(spec: FlowSpec) -> None:
         try:
-            judge_flow(session, budget, rule, spec)
+            judge_flow(session, budget, rule, within(spec, lacking))
         except (SubjectError, NotOffered, Inconclusive) as error:
             raise Abort(error) from error
 

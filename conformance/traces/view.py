@@ -67,6 +67,11 @@ class StageSeen:
     told_to_pause: bool = False
 
 
+def _credits(stream: StreamSeen, event: e.Enqueued | e.Dequeued) -> int:
+    """Return a stream's credits; where they are not shown, the places that are free (CREDIT-004)."""
+    return stream.capacity - event.depth if event.credits is None else event.credits
+
+
 class View:
     """A flow, as its trace tells.
 
@@ -112,13 +117,13 @@ class View:
             case e.Enqueued():
                 stream = self.streams[event.stream]
                 stream.queue.append(event.seq)
-                stream.depth, stream.credits = event.depth, event.credits
+                stream.depth, stream.credits = event.depth, _credits(stream, event)
                 stream.enqueued += 1
             case e.Dequeued():
                 stream = self.streams[event.stream]
                 if event.seq in stream.queue:
                     stream.queue.remove(event.seq)
-                stream.depth, stream.credits = event.depth, event.credits
+                stream.depth, stream.credits = event.depth, _credits(stream, event)
                 stream.dequeued += 1
                 self.stages[self.topology.edges[event.stream].target].taken.append((event.stream, event.seq))
             case e.PressureChanged():

@@ -27,6 +27,7 @@ from conformance.subjects.protocol.base import (
     Request,
     TierSetting,
 )
+from conformance.subjects.protocol.features import FEATURES, features_of
 from conformance.subjects.protocol.flows import (
     Answer,
     Command,
@@ -103,6 +104,7 @@ from conformance.subjects.protocol.resources import (
     Write,
 )
 from conformance.subjects.protocol.session import (
+    Broke,
     Bye,
     Declaration,
     Done,
@@ -123,6 +125,7 @@ from conformance.subjects.protocol.streams import (
 
 __all__ = [
     "FACET_VERSIONS",
+    "FEATURES",
     "LINE_BYTES",
     "PROTOCOL",
     "REPLIES",
@@ -135,6 +138,7 @@ __all__ = [
     "AnyReply",
     "AnyRequest",
     "Borrow",
+    "Broke",
     "Budget",
     "BudgetReply",
     "BufferReply",
@@ -224,6 +228,7 @@ __all__ = [
     "Unsupported",
     "Write",
     "facet_of",
+    "features_of",
     "name_of",
     "tag_of",
 ]
@@ -275,6 +280,7 @@ AnyReply = (
     | Done
     | Fault
     | Unsupported
+    | Broke
     | HandleReply
     | CountReply
     | BytesReply

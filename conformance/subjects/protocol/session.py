@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from conformance.subjects.protocol.base import PROTOCOL, FacetClaim, Reply, Request
 
@@ -14,7 +14,11 @@ class Hello(Request, frozen=True, tag="hello"):
 
 
 class Declaration(Reply, frozen=True, tag="declaration"):
-    """Who the subject is and what it offers; what it leaves out it leaves out with a reason."""
+    """Who the subject is and what it offers; what it leaves out it leaves out with a reason.
+
+    `unsupported` names facets (`guests`), operations (`resources.clone`), and features of an operation (`flows.run/role=router`;
+    `conformance.subjects.protocol.features` lists them). A check plays around what is left out here, and says so.
+    """
 
     name: str
     version: str
@@ -44,3 +48,14 @@ class Unsupported(Reply, frozen=True, tag="unsupported"):
     """The subject does not offer this operation."""
 
     reason: str
+
+
+class Broke(Reply, frozen=True, tag="broke"):
+    """The runtime broke, and an adapter that outlived it says so: it panicked, aborted, hung, or did what its language leaves undefined.
+
+    What it had opened is gone. `at` is the place in the runtime's source, where it is known.
+    """
+
+    how: Literal["panic", "abort", "hang", "undefined-behaviour"]
+    message: str = ""
+    at: str = ""

@@ -1,0 +1,180 @@
+//! A flow as the protocol writes it down.
+
+use serde::Deserialize;
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    #[serde(rename = "do")]
+    pub act: String,
+    #[serde(default = "eight")]
+    pub size: usize,
+    /// How many elements a flush emits; nothing here is ever flushed.
+    #[serde(default, rename = "count")]
+    _count: u64,
+    #[serde(default)]
+    pub content_type: String,
+    #[serde(default)]
+    pub claims_sequence: u64,
+    #[serde(default = "internal")]
+    pub kind: String,
+    #[serde(default)]
+    pub message: String,
+    /// Where a router sends an element; there are no routers here.
+    #[serde(default, rename = "ports")]
+    _ports: Vec<String>,
+    #[serde(default)]
+    pub keeps: u32,
+    #[serde(default)]
+    pub spends_ns: u64,
+    #[serde(default)]
+    pub reads: u32,
+    #[serde(default)]
+    pub chunk: u32,
+    #[serde(default)]
+    pub clones: bool,
+}
+
+impl Answer {
+    pub fn of(act: &str) -> Answer {
+        serde_json::from_value(serde_json::json!({"do": act})).expect("an answer needs nothing else")
+    }
+}
+
+fn eight() -> usize {
+    8
+}
+fn internal() -> String {
+    "internal".into()
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    #[serde(default)]
+    pub answers: Vec<Answer>,
+    #[serde(default)]
+    pub then: Option<Answer>,
+    #[serde(default)]
+    pub lifecycle: bool,
+    #[serde(default, rename = "init")]
+    _init: Option<Answer>,
+    #[serde(default, rename = "complete")]
+    _complete: Option<Answer>,
+    #[serde(default, rename = "flush")]
+    _flush: Option<Answer>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub name: String,
+    pub role: String,
+    #[serde(default)]
+    pub script: Script,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    pub source: String,
+    pub target: String,
+    #[serde(default, rename = "port")]
+    _port: String,
+    #[serde(default = "depth")]
+    pub capacity: i64,
+    #[serde(default = "half")]
+    pub low_watermark_ratio: f64,
+    #[serde(default = "block")]
+    pub policy: String,
+}
+
+fn depth() -> i64 {
+    64
+}
+fn half() -> f64 {
+    0.5
+}
+fn block() -> String {
+    "block-producer".into()
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    pub policy: String,
+    #[serde(rename = "choices")]
+    _choices: Vec<i64>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule { policy: "consumer-first".into(), _choices: Vec::new() }
+    }
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    pub after_calls: u64,
+    #[serde(default = "cancel", rename = "do")]
+    pub act: String,
+}
+
+fn cancel() -> String {
+    "cancel".into()
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    pub elements_per_yield: i64,
+    pub error_policy: String,
+    pub max_retries: u32,
+    pub backoff_ms: u64,
+    pub drain_timeout_ms: u64,
+    pub deadline_ms: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            elements_per_yield: 32,
+            error_policy: "fail-fast".into(),
+            max_retries: 0,
+            backoff_ms: 0,
+            drain_timeout_ms: 5000,
+            deadline_ms: None,
+        }
+    }
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    pub stages: Vec<Stage>,
+    pub edges: Vec<Edge>,
+    #[serde(default)]
+    pub schedule: Schedule,
+    #[serde(default)]
+    pub settings: Settings,
+    #[serde(default)]
+    pub commands: Vec<Command>,
+    #[serde(default = "many")]
+    pub max_calls: u64,
+}
+
+fn many() -> u64 {
+    100_000
+}
+
+#[derive(Deserialize)]
+pub struct Run {
+    pub spec: Flow,
+}
+
+#[derive(Deserialize)]
+pub struct Transition {
+    pub old: String,
+    pub new: String,
+}
