@@ -20,6 +20,8 @@ SIZE_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 """The percentiles that a snapshot holds."""
 
+_NONE_YET = 1 << 63  # above every value: 292 years
+
 _PRECISION = 1000  # percentiles are exact to a thousandth of a percent; integer arithmetic keeps 99.9 % of 1000 at rank 999
 
 
@@ -32,38 +34,41 @@ class Histogram:
         TorvynError: observe/invalid-buckets unless the edges are positive and strictly ascending (OBS-025).
     """
 
-    __slots__ = ("_least", "buckets", "count", "edges", "maximum", "total")
+    __slots__ = ("_least", "buckets", "edges", "maximum", "total")
 
     def __init__(self, edges: Sequence[int] = LATENCY_NS) -> None:
         self.edges = tuple(edges)
         if not self.edges or self.edges[0] <= 0 or any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
             raise TorvynError("observe", "invalid-buckets", f"bucket edges are positive and strictly ascending, got {list(edges)}")
         self.buckets = [0] * (len(self.edges) + 1)
-        self.count = 0
         self.total = 0
         self.maximum = 0
-        self._least: int | None = None
+        self._least = _NONE_YET
 
     def record(self, value: int) -> None:
         """Count one value; a negative one (a clock that was set back) counts as 0."""
-        least = self._least
-        if least is None or value < least:
+        if value < self._least:
             self._least = value = max(value, 0)
         if value > self.maximum:  # noqa: PLR1730  # max() would cost a third of this method
             self.maximum = value
-        self.count += 1
         self.total += value
         self.buckets[bisect_left(self.edges, value)] += 1
 
     @property
+    def count(self) -> int:
+        """Return how many values were recorded."""
+        return sum(self.buckets)
+
+    @property
     def minimum(self) -> int:
         """Return the smallest value recorded; 0 when there is none (OBS-006)."""
-        return self._least or 0
+        return 0 if self._least == _NONE_YET else self._least
 
     @property
     def mean(self) -> float:
         """Return the average; 0 when nothing was recorded."""
-        return self.total / self.count if self.count else 0.0
+        count = self.count
+        return self.total / count if count else 0.0
 
     def percentile(self, percent: float) -> int:
         """Return an estimate of the value that `percent` per cent of the records do not exceed; 0 when there are none (OBS-004).

@@ -6,15 +6,16 @@ whoever reads sees a value that was true an instant ago.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow.states import FlowState
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.observe.histogram import SECOND, Histogram
 from torvyn_ref.resources import ResourceManager, Tier
+from torvyn_ref.streams import Stream
 
 
 class Level(StrEnum):
@@ -28,14 +29,18 @@ class Level(StrEnum):
 class ComponentMetrics:
     """One component's calls: every call counts, `init` and `teardown` too."""
 
-    __slots__ = ("errors", "id", "invocations", "name", "processing_time")
+    __slots__ = ("errors", "id", "name", "processing_time")
 
     def __init__(self, name: str, component: Owner) -> None:
         self.name = name
         self.id = component
-        self.invocations = 0
         self.errors = 0
         self.processing_time = Histogram()
+
+    @property
+    def invocations(self) -> int:
+        """Return how many calls were recorded."""
+        return self.processing_time.count
 
     def as_dict(self) -> dict[str, Any]:
         """Return the component's metrics by name."""
@@ -48,21 +53,83 @@ class ComponentMetrics:
         }
 
 
-class StreamMetrics:
-    """One stream's elements, pressure and depth; times in nanoseconds."""
+class _Counted(NamedTuple):
+    """What a stream has counted; the time in nanoseconds."""
 
-    __slots__ = ("depth", "id", "name", "peak_depth", "pressure_events", "pressure_ns", "pressure_since", "transferred", "wait_time")
+    elements: int = 0
+    pressure_events: int = 0
+    pressure_ns: int = 0
+
+
+class StreamMetrics:
+    """One stream's elements, pressure and depth; times in nanoseconds.
+
+    The stream counts all of this for itself, so it is read when somebody asks, and no element pays for it a second time. What it counts
+    while nothing is recorded is left out; its depth is what it is.
+    """
+
+    __slots__ = ("_earlier", "_peak_earlier", "_since", "_stream", "id", "name", "wait_time")
 
     def __init__(self, name: str, stream: int) -> None:
         self.name = name
         self.id = stream
-        self.transferred = 0
-        self.pressure_events = 0
-        self.pressure_ns = 0
-        self.pressure_since: int | None = None
-        self.depth = 0
-        self.peak_depth = 0
         self.wait_time = Histogram()
+        self._peak_earlier = 0
+        self._stream: Stream[Any] | None = None
+        self._earlier = _Counted()
+        self._since: _Counted | None = None  # what the stream had counted when recording began; None: nothing is recorded
+
+    def follow(self, stream: Stream[Any]) -> None:
+        """Read from this stream, from the next `record` on."""
+        self._stream = stream
+
+    def record(self, *, on: bool) -> None:
+        """Begin or end to record what the stream counts; what is so already stays so."""
+        if on and self._since is None:
+            self._since = self._count()
+        elif not on and self._since is not None:
+            self._earlier, self._peak_earlier, self._since = self._recorded(), self.peak_depth, None
+
+    def forget(self) -> None:
+        """Keep what was recorded, and let go of the stream, which is over."""
+        self.record(on=False)
+        self._stream = None
+
+    @property
+    def transferred(self) -> int:
+        """Return how many elements have entered."""
+        return self._recorded().elements
+
+    @property
+    def pressure_events(self) -> int:
+        """Return how often pressure has begun."""
+        return self._recorded().pressure_events
+
+    @property
+    def pressure_ns(self) -> int:
+        """Return how long pressure has lasted, without an interval that still does."""
+        return self._recorded().pressure_ns
+
+    @property
+    def depth(self) -> int:
+        """Return how many elements wait now."""
+        return 0 if self._stream is None else self._stream.depth
+
+    @property
+    def peak_depth(self) -> int:
+        """Return the most elements that have waited; 0 when nothing was ever recorded."""
+        if self._since is None or self._stream is None:
+            return self._peak_earlier
+        return self._stream.queue.peak
+
+    def _count(self) -> _Counted:
+        stream = self._stream
+        return _Counted() if stream is None else _Counted(stream.elements, stream.pressure_events, stream.pressure_ns)
+
+    def _recorded(self) -> _Counted:
+        if self._since is None:
+            return self._earlier
+        return _Counted(*(was + now - then for was, now, then in zip(self._earlier, self._count(), self._since, strict=True)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the stream's metrics by name."""
@@ -144,6 +211,7 @@ class Registry:
 
     def __init__(self, *, level: Level = Level.PRODUCTION) -> None:
         self._flows: dict[FlowId, FlowMetrics] = {}
+        self._followers: dict[FlowId, Callable[[], object]] = {}
         self.flows_active = 0
         self.components_active = 0
         self.events_dropped = 0  # events that named no known stage or stream, and were not recorded
@@ -159,6 +227,15 @@ class Registry:
         self._level = level
         self.records = level is not Level.OFF
         self.is_diagnostic = level is Level.DIAGNOSTIC
+        for level_changed in tuple(self._followers.values()):
+            level_changed()
+
+    def follow(self, flow: FlowId, level_changed: Callable[[], object] | None) -> None:
+        """Call this whenever the level is set, for a running flow; None ends it."""
+        if level_changed is None:
+            self._followers.pop(flow, None)
+        else:
+            self._followers[flow] = level_changed
 
     def register(self, flow: FlowId, components: Mapping[str, Owner], streams: Iterable[str]) -> FlowMetrics:
         """Make a flow's metrics: components by stage name, streams by their edges' text.
@@ -179,6 +256,7 @@ class Registry:
         Raises:
             TorvynError: observe/unknown-flow.
         """
+        self._followers.pop(flow, None)
         metrics = self._flows.pop(flow, None)
         if metrics is None:
             raise TorvynError("observe", "unknown-flow", f"flow {flow} is not registered", flow=flow)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Output, Signal
-from torvyn_ref.events import Observer
+from torvyn_ref.events import Observer, Watched
 from torvyn_ref.flow.settings import StageSetup
 from torvyn_ref.flow.states import FlowState
 from torvyn_ref.flow.statistics import FlowReport
@@ -20,8 +20,11 @@ from torvyn_ref.observe.metrics import FlowMetrics, Registry
 _PUSH, _PULL = Call.PUSH, Call.PULL  # in Python 3.11 an enum member costs 90 ns through its class
 
 
+_ELEMENT_EVENTS = frozenset({"enqueued", "dequeued", "dropped"})
+
+
 class MetricsObserver(Observer):
-    """Feeds one flow's metrics at the registry's level.
+    """Feeds one flow's metrics at the registry's level: a call at level production costs one event, an element's way through streams none.
 
     Args:
         metrics: what to feed, as the registry made it.
@@ -29,15 +32,40 @@ class MetricsObserver(Observer):
         wall_offset_ns: what the driver adds to its clock to stamp elements: an element's stamp minus this is the instant of its entry.
     """
 
-    __slots__ = ("_element", "_entered", "_metrics", "_registry", "_waiting", "_wall_offset")
+    __slots__ = ("_components", "_flow", "_latency", "_metrics", "_registry", "_waiting", "_wall_offset")
 
     def __init__(self, metrics: FlowMetrics, registry: Registry, *, wall_offset_ns: int = 0) -> None:
         self._metrics = metrics
         self._registry = registry
         self._wall_offset = wall_offset_ns
-        self._entered = 0
-        self._element: Element | None = None
+        self._components = metrics.components
+        self._latency = metrics.latency
+        self._flow: Watched | None = None
         self._waiting: list[dict[int, int]] = [{} for _ in metrics.streams]  # by stream: sequence → instant of entry
+
+    def connect(self, flow: Watched) -> None:
+        """Read from the flow's streams, and follow the registry's level, until the flow is over."""
+        self._flow = flow
+        for stream in self._metrics.streams:
+            stream.follow(flow.stream(stream.id))
+            stream.record(on=self._registry.records)
+        self._registry.follow(self._metrics.id, self._level_changed)
+
+    def hears(self, event: str) -> bool:
+        """Tell whether an event is recorded at the present level."""
+        if event == "worked":
+            return self._registry.records
+        if event in _ELEMENT_EVENTS:
+            return self._registry.is_diagnostic
+        return super().hears(event)
+
+    def _level_changed(self) -> None:
+        """Listen to what the new level needs (OBS-012)."""
+        for stream, waiting in zip(self._metrics.streams, self._waiting, strict=True):
+            stream.record(on=self._registry.records)
+            waiting.clear()
+        if self._flow is not None:
+            self._flow.listen()
 
     def state(self, at: int, old: str, new: str) -> None:
         """Follow the flow's state, whatever the level: a gauge that stood still would lie."""
@@ -46,30 +74,21 @@ class MetricsObserver(Observer):
         if new == FlowState.RUNNING:
             self._metrics.started_ns = at
 
-    def called(self, at: int, stage: str, call: Call, element: Element | None) -> None:
-        """Note when the component was entered, and with what."""
-        del stage, call
-        self._entered = at
-        self._element = element
-
-    def returned(self, at: int, stage: str, call: Call, answer: Answer) -> None:
-        """Count the call and its time; elements where they enter (OBS-007), and their age where they leave (OBS-008).
+    def worked(self, at: int, stage: str, call: Call, element: Element | None, answer: Answer, took_ns: int) -> None:
+        """Record the call's time; elements where they enter (OBS-007), and their age where they leave (OBS-008).
 
         An element leaves with the sink that is its last consumer: an element that goes to several sinks has one latency, its longest.
         """
         if not self._registry.records:
             return
-        try:
-            component = self._metrics.components[stage]
-        except KeyError:
+        component = self._components.get(stage)
+        if component is None:
             self._registry.events_dropped += 1
             return
-        component.invocations += 1
-        component.processing_time.record(at - self._entered)
+        component.processing_time.record(took_ns)
         if call is _PUSH:
-            element = self._element
             if element is not None and element.uses <= 1 and isinstance(answer, Signal):
-                self._metrics.latency.record(at + self._wall_offset - element.timestamp_ns)
+                self._latency.record(at + self._wall_offset - element.timestamp_ns)
         elif call is _PULL and isinstance(answer, Output):
             self._metrics.elements += 1
 
@@ -90,39 +109,26 @@ class MetricsObserver(Observer):
             self._metrics.elements -= 1
 
     def enqueued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
-        """Count the element and follow the depth (OBS-011)."""
-        del credits_
-        registry = self._registry
-        if not registry.records:
+        """At level Diagnostic, note when the element began to wait."""
+        del depth, credits_
+        if not self._registry.is_diagnostic:
             return
-        try:
-            metrics = self._metrics.streams[stream]
-        except IndexError:
-            registry.events_dropped += 1
+        if stream >= len(self._waiting):
+            self._registry.events_dropped += 1
             return
-        metrics.transferred += 1
-        metrics.depth = depth
-        if depth > metrics.peak_depth:  # noqa: PLR1730  # max() costs as much as the rest of this method
-            metrics.peak_depth = depth
-        if registry.is_diagnostic:
-            self._waiting[stream][element.sequence] = at
+        self._waiting[stream][element.sequence] = at
 
     def dequeued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
-        """Follow the depth; at level Diagnostic, record how long the element waited."""
-        del credits_
-        registry = self._registry
-        if not registry.records:
+        """At level Diagnostic, record how long the element waited."""
+        del depth, credits_
+        if not self._registry.is_diagnostic:
             return
-        try:
-            metrics = self._metrics.streams[stream]
-        except IndexError:
-            registry.events_dropped += 1
+        if stream >= len(self._waiting):
+            self._registry.events_dropped += 1
             return
-        metrics.depth = depth
-        if self._waiting[stream]:
-            entered = self._waiting[stream].pop(element.sequence, None)
-            if entered is not None and registry.is_diagnostic:
-                metrics.wait_time.record(at - entered)
+        entered = self._waiting[stream].pop(element.sequence, None)
+        if entered is not None:
+            self._metrics.streams[stream].wait_time.record(at - entered)
 
     def dropped(self, at: int, stream: int, element: Element, reason: str) -> None:
         """Forget that the element waited."""
@@ -130,33 +136,15 @@ class MetricsObserver(Observer):
         if 0 <= stream < len(self._waiting):
             self._waiting[stream].pop(element.sequence, None)
 
-    def pressure(self, at: int, stream: int, *, on: bool, depth: int, duration_ns: int | None) -> None:
-        """Count activations when they begin and their time when they end (OBS-010)."""
-        registry = self._registry
-        if not registry.records:
-            return
-        try:
-            metrics = self._metrics.streams[stream]
-        except IndexError:
-            registry.events_dropped += 1
-            return
-        metrics.depth = depth
-        if on:
-            metrics.pressure_events += 1
-            metrics.pressure_since = at
-        else:
-            if duration_ns is None and metrics.pressure_since is not None:
-                duration_ns = at - metrics.pressure_since
-            metrics.pressure_ns += duration_ns or 0
-            metrics.pressure_since = None
-
     def done(self, at: int, report: FlowReport) -> None:
-        """Keep what only the report knows: the flow's copies and the end of its life. Nothing is queued any more."""
+        """Keep what only the report knows: the flow's copies and the end of its life."""
         metrics = self._metrics
         metrics.state = report.state
         metrics.ended_ns = at
+        self._registry.follow(metrics.id, None)
+        self._flow = None
         for stream in metrics.streams:
-            stream.depth = 0
+            stream.forget()
         if self._registry.records:
             metrics.copies = sum(report.copies.values())
             metrics.copied_bytes = sum(report.copied_bytes.values())

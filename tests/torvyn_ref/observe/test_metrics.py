@@ -197,14 +197,12 @@ def test_an_observer_raises_nothing_for_events_it_cannot_place():
     registry = Registry(level=Level.DIAGNOSTIC)
     observer = MetricsObserver(registry.register(FLOW, {"s": Owner(1)}, ["only"]), registry)
     element = Element(0, 0, "", Handle(1))
-    observer.called(0, "ghost", Call.PULL, None)
-    observer.returned(1, "ghost", Call.PULL, None)
+    observer.worked(1, "ghost", Call.PULL, None, None, 1)
     observer.failed(1, "ghost", Call.PULL, Failure(ErrorKind.INTERNAL, "x"), "fail")
     observer.enqueued(1, 9, element, 1, 0)
     observer.dequeued(1, 9, element, 0, 1)
     observer.dropped(1, 9, element, "discarded")
-    observer.pressure(1, 9, on=True, depth=1, duration_ns=None)
-    assert registry.snapshot(1)["system"]["system.events_dropped"] == 5
+    assert registry.snapshot(1)["system"]["system.events_dropped"] == 4
 
 
 # ---- snapshots
