@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= auto
 
-.PHONY: setup conformance test lint types imports bench bench-check bench-chart deep corpus docs clean help
+PYTEST_ARGS ?=
+
+.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep corpus docs clean help
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,8 +27,12 @@ conformance: setup  ## Judge the embedded reference runtime: fails only on a fai
 	if [ $$code -eq 2 ]; then echo "(exit 2, indeterminate: not every MUST rule has a check yet; this is not a failure)"; exit 0; fi; \
 	exit $$code
 
+mutants: setup  ## Hunt the faulty variants of the reference: fails when one survives, or when a check kills nothing
+	@mkdir -p reports
+	@$(BIN)/torvyn-conformance mutants --jobs 2 --report reports/mutants.json
+
 test: setup lint  ## Lint, type-check, test
-	@$(BIN)/python -m pytest -n $(JOBS) --quiet
+	@$(BIN)/python -m pytest -n $(JOBS) --quiet $(PYTEST_ARGS)
 
 lint: setup types imports
 	@$(BIN)/ruff check --quiet .

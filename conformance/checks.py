@@ -74,6 +74,8 @@ class Budget:
         evaluations: how often each rule has been evaluated.
         settled: the rules that the check is through with.
         coverage: which cells of the tables its machines have met.
+        shrink: whether a violation is made smaller before it is told; who only wants to know whether there is one does without.
+        drawn: one entry, how many examples have been drawn; what a check plays before it draws anything is not counted.
     """
 
     depth: Depth = Depth.QUICK
@@ -83,6 +85,8 @@ class Budget:
     evaluations: dict[str, int] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     coverage: Coverage = field(default_factory=Coverage)
+    shrink: bool = True
+    drawn: list[int] = field(default_factory=lambda: [0])
 
     # ---- what was evaluated
 
@@ -151,7 +155,7 @@ class Budget:
             print_blob=False,
             report_multiple_bugs=False,
             verbosity=Verbosity.quiet,
-            phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
+            phases=(Phase.explicit, Phase.generate, Phase.target, *([Phase.shrink] if self.shrink else [])),
             suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example),
         )
 
@@ -166,6 +170,7 @@ class Budget:
         from hypothesis.stateful import run_state_machine_as_test  # noqa: PLC0415 -- the plugin imports this module in every pytest run
 
         def make() -> RuleBasedStateMachine:
+            self.drawn[0] += 1
             return factory()
 
         run_state_machine_as_test(
@@ -178,6 +183,7 @@ class Budget:
         from hypothesis import given  # noqa: PLC0415 -- the plugin imports this module in every pytest run
 
         def test(value: V) -> None:
+            self.drawn[0] += 1
             law(value)
 
         self.seeded(self.settings(max_examples=max_examples)(given(value=strategy)(test)))()
@@ -204,9 +210,9 @@ class Check:
     summary: str = ""
     module: str = ""
 
-    def budget(self, depth: Depth, seed: int) -> Budget:
+    def budget(self, depth: Depth, seed: int, *, shrink: bool = True) -> Budget:
         """Return a fresh budget for one execution."""
-        return Budget(depth=depth, seed=seed, check=self.name, rules=self.rules)
+        return Budget(depth=depth, seed=seed, check=self.name, rules=self.rules, shrink=shrink)
 
 
 class Registry:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
+from conformance.commands import mutants
 from conformance.commands import traces as trace_commands
 from conformance.commands.component import component
 from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
@@ -112,6 +113,7 @@ def explain(
 app.command("judge", epilog=EXITS)(trace_commands.judge_trace)
 app.command("replay", epilog=EXITS)(trace_commands.replay_trace)
 app.command(epilog=EXITS)(component)
+app.command("mutants", epilog=mutants.EXITS)(mutants.mutants)
 
 
 def main(arguments: list[str] | None = None) -> None:

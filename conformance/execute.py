@@ -14,9 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any
 
 import msgspec
@@ -31,6 +29,7 @@ from conformance.subjects.stdio import StdioSettings
 from conformance.traces.file import encode
 from conformance.traces.record import of_episode, shows
 from conformance.verdict import Outcome
+from conformance.workers import deaf_to_interrupts, uninterrupted, workers
 
 CHECK_TIMEOUT = 600.0
 """Seconds after which a check is ended from outside: an in-process subject that loops for ever cannot be asked to stop."""
@@ -72,7 +71,8 @@ class CheckResult(msgspec.Struct, frozen=True):
     """One executed check. `seconds` is the only part that differs between two runs of the same plan.
 
     `coverage` counts the cells of the tables that its machines have met (`conformance.machines.coverage`). `counterexample` is the trace
-    file of what its failure shows (docs/traces.md); empty when nothing failed, or the conversation was too long.
+    file of what its failure shows (docs/traces.md); empty when nothing failed, or the conversation was too long. `drawn` is the number
+    of examples that were drawn after the directed ones.
     """
 
     check: str
@@ -80,6 +80,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     seconds: float
     coverage: dict[str, dict[str, int]] = {}
     counterexample: bytes = b""
+    drawn: int = 0
 
 
 class OverdueError(BaseException):
@@ -90,16 +91,24 @@ class OverdueError(BaseException):
 
 
 def run_check(
-    check: Check, connection: Connection, *, depth: Depth = Depth.QUICK, seed: int = 0, check_timeout: float | None = None
+    check: Check,
+    connection: Connection,
+    *,
+    depth: Depth = Depth.QUICK,
+    seed: int = 0,
+    check_timeout: float | None = None,
+    shrink: bool = True,
 ) -> CheckResult:
     """Run one check against the subject behind a connection, and return a finding for each of its rules.
+
+    Without `shrink` the first violation is told as it was found, not as the smallest one.
 
     Raises:
         SuiteError: the subject cannot be started at all.
         KeyboardInterrupt: the user wants to stop.
     """
     started = time.perf_counter()
-    budget = check.budget(depth, seed)
+    budget = check.budget(depth, seed, shrink=shrink)
     session: Session | None = None
     stopped: BaseException | None = None
     try:
@@ -117,7 +126,7 @@ def run_check(
         connection.close()
     connection.settle()
     coverage = {table: dict(counts) for table, counts in budget.coverage.counts.items()}
-    return CheckResult(check.name, findings, time.perf_counter() - started, coverage, counterexample)
+    return CheckResult(check.name, findings, time.perf_counter() - started, coverage, counterexample, budget.drawn[0])
 
 
 def _counterexample(findings: Iterable[Finding], session: Session | None, seed: int) -> bytes:
@@ -300,7 +309,7 @@ def narrow(result: CheckResult, rules: Iterable[str]) -> CheckResult:
     wanted = frozenset(rules)
     findings = tuple(finding for finding in result.findings if finding.rule in wanted)
     shown = result.counterexample if any(finding.outcome in SHOWN_BY_A_TRACE for finding in findings) else b""
-    return CheckResult(result.check, findings, result.seconds, result.coverage, shown)
+    return CheckResult(result.check, findings, result.seconds, result.coverage, shown, result.drawn)
 
 
 _worker: tuple[Connection, Registry] | None = None
@@ -315,8 +324,7 @@ def _start_worker(subject: str, settings: StdioSettings | None) -> None:
         os._exit(INTERRUPTED)
 
     signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, lambda _signal, _frame: None)  # Ctrl-C is the parent's business, which then ends the workers
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    deaf_to_interrupts()
     atexit.register(connection.close)
     _worker = connection, all_checks()
 
@@ -345,32 +353,15 @@ def run_plan_parallel(
     """
     results: dict[str, CheckResult] = {}
     by_check = plan.by_check()
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(subject, settings))
-    try:
-        with _uninterrupted():  # workers inherit it until they can handle an interrupt themselves
+    with workers(jobs, _start_worker, (subject, settings)) as pool:
+        with uninterrupted():  # workers inherit it until they can handle an interrupt themselves
             futures = {name: pool.submit(_work, name, rules, plan.depth, plan.seed, check_timeout) for name, rules in by_check.items()}
         for name, future in futures.items():
             result = _result_of(future)
             if result is not None:
                 on_result(result)
                 results[name] = result
-    except BaseException:
-        for process in list((pool._processes or {}).values()):  # noqa: SLF001 -- kill_workers() only from Python 3.14 on
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
     return [results[name] for name in by_check if name in results]
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the end of the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Any) -> CheckResult | None:
