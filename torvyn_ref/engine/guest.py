@@ -12,7 +12,8 @@ border the caches are cold, and each Python frame costs some 0.3 us (benchmarks/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
+from itertools import chain
 from typing import Any, TypeVar
 
 from torvyn_ref.calls import FlowContext
@@ -69,7 +70,13 @@ def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _
 
 
 class GuestHost:
-    """One instance's view of buffers. Sizes, offsets and lengths are u64 and checked, never wrapped (BUF-017)."""
+    """One instance's view of buffers. Sizes, offsets and lengths are u64 and checked, never wrapped (BUF-017).
+
+    Attributes:
+        buffers: the immutable buffers that the guest owns, by rep.
+        lent: the buffers lent for the running call, by rep.
+        new_rep: gives the next rep.
+    """
 
     def __init__(self, resources: ResourceManager, owner: Owner, flow: FlowId, clock: Clock, context: FlowContext) -> None:
         self.resources = resources
@@ -77,12 +84,11 @@ class GuestHost:
         self.flow = flow
         self.context = context
         self._now = clock.monotonic_ns
-        self._next_rep = 1
-        self._fresh = U32_MAX  # reps below are unique by themselves; 0 once the numbers have started over
-        self._buffers: dict[int, Handle] = {}  # immutable buffers the guest owns
         self._mutables: dict[int, Handle | None] = {}  # None: frozen, the handle is spent (BUF-021)
-        self._lent: dict[int, Handle] = {}  # buffers lent for the running call
-        self.end_loans: Callable[[], None] = self._lent.clear
+        self.buffers: dict[int, Handle] = {}
+        self.lent: dict[int, Handle] = {}
+        self.new_rep = new_reps(1, self._mutables, self.buffers, self.lent)
+        self.end_loans: Callable[[], None] = self.lent.clear
         """Forget every loan: what a guest kept of them names nothing any more (OWN-021)."""
 
     # ---- buffer-allocator
@@ -103,11 +109,7 @@ class GuestHost:
             handle = self.resources.allocate(self.owner, capacity_hint, self.flow, now_ns=self._now())
         except ResourceError as error:
             raise _told(error) from error
-        rep = self._next_rep
-        if rep < self._fresh:
-            self._next_rep = rep + 1
-        else:
-            rep = self._rep()
+        rep = self.new_rep()
         mutables[rep] = handle
         return rep
 
@@ -121,7 +123,7 @@ class GuestHost:
         if len(self._mutables) >= MAX_HANDLES:
             raise _no_room()
         handle = _checked(self.resources.clone, source, self.owner, self.flow, now_ns=self._now())
-        rep = self._rep()
+        rep = self.new_rep()
         self._mutables[rep] = handle
         return rep
 
@@ -170,12 +172,8 @@ class GuestHost:
         except ResourceError as error:
             raise _told(error) from error
         self._mutables[mutable] = None
-        rep = self._next_rep
-        if rep < self._fresh:
-            self._next_rep = rep + 1
-        else:
-            rep = self._rep()
-        self._buffers[rep] = handle
+        rep = self.new_rep()
+        self.buffers[rep] = handle
         return rep
 
     def drop_mutable(self, mutable: int) -> None:
@@ -203,13 +201,13 @@ class GuestHost:
     def read_all(self, buffer: int) -> bytes:
         """Return all bytes (BUF-003)."""
         try:
-            return self.resources.read(self._lent.get(buffer) or self._buffer(buffer), self.owner)
+            return self.resources.read(self.lent.get(buffer) or self._buffer(buffer), self.owner)
         except ResourceError as error:
             raise _told(error) from error
 
     def drop_buffer(self, buffer: int) -> None:
         """Destroy an owned buffer: released at once (OWN-029). The end of a loan is the host's business, not the guest's."""
-        handle = self._buffers.pop(buffer, None)
+        handle = self.buffers.pop(buffer, None)
         if handle is not None:
             self._release(handle)
 
@@ -239,12 +237,8 @@ class GuestHost:
 
     def lend(self, handle: Handle) -> int:
         """Make a buffer visible to the guest for one call and return its rep; the borrow itself is the flow driver's."""
-        rep = self._next_rep
-        if rep < self._fresh:
-            self._next_rep = rep + 1
-        else:
-            rep = self._rep()
-        self._lent[rep] = handle
+        rep = self.new_rep()
+        self.lent[rep] = handle
         return rep
 
     def take(self, buffer: int) -> Handle:
@@ -253,7 +247,7 @@ class GuestHost:
         Raises:
             GuestFault: the guest does not own it.
         """
-        handle = self._buffers.pop(buffer, None)
+        handle = self.buffers.pop(buffer, None)
         if handle is None:
             raise GuestFault(f"the guest handed over buffer {buffer}, which it does not own")
         return handle
@@ -261,22 +255,9 @@ class GuestHost:
     @property
     def held(self) -> int:
         """Return how many buffers the guest holds."""
-        return len(self._buffers) + sum(handle is not None for handle in self._mutables.values())
+        return len(self.buffers) + sum(handle is not None for handle in self._mutables.values())
 
     # ---- inside
-
-    def _rep(self) -> int:
-        """Return the next rep; also when the numbers start over, and after that."""
-        rep = self._next_rep
-        if not self._fresh:
-            while rep in self._lent or rep in self._buffers or rep in self._mutables:
-                rep = rep + 1 if rep < U32_MAX else 1
-        if rep < U32_MAX:
-            self._next_rep = rep + 1
-        else:
-            self._next_rep = 1
-            self._fresh = 0
-        return rep
 
     def _release(self, handle: Handle) -> None:
         try:
@@ -286,7 +267,7 @@ class GuestHost:
                 raise
 
     def _buffer(self, rep: int) -> Handle:
-        handle = self._lent.get(rep) or self._buffers.get(rep)
+        handle = self.lent.get(rep) or self.buffers.get(rep)
         if handle is None:
             raise GuestFault(f"buffer {rep} does not exist, or its loan has ended")
         return handle
@@ -297,6 +278,18 @@ class GuestHost:
             what = "was frozen: the handle is spent" if rep in self._mutables else "does not exist"
             raise GuestFault(f"mutable-buffer {rep} {what}")
         return handle
+
+
+def new_reps(first: int, *taken: Container[int]) -> Callable[[], int]:
+    """Return what counts reps from `first`; when the numbers start over, it passes by those that are taken."""
+    return chain(range(first, U32_MAX + 1), _used_again(taken)).__next__
+
+
+def _used_again(taken: tuple[Container[int], ...]) -> Iterator[int]:
+    while True:
+        for rep in range(1, U32_MAX + 1):
+            if not any(rep in where for where in taken):
+                yield rep
 
 
 def _no_room() -> WitBufferError:

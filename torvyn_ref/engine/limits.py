@@ -32,19 +32,19 @@ class EpochTicker:
 
     Attributes:
         running: timed calls that run; a call that ends takes itself off.
+        awake: somebody ticks, or nobody ever has to; while this is not so, a call that begins says `wake`.
         advances: another number after every tick. A deadline that was set at the same number need not be set again: no time has passed.
     """
 
     def __init__(self, tick: Callable[[], None], *, threaded: bool = True, pause: Callable[[float], bool] | None = None) -> None:
         self._advance = tick
-        self._threaded = threaded
         self._stop = threading.Event()
         self._pause = pause or self._stop.wait
         self._work = threading.Condition()
         self._closed = False
         self.running = 0
         self.advances = 0
-        self._awake = False
+        self.awake = not threaded
         self._thread: threading.Thread | None = None
 
     @staticmethod
@@ -66,20 +66,26 @@ class EpochTicker:
         Raises:
             TorvynError: engine/closed-engine after `close`.
         """
-        if self._closed:
-            raise TorvynError("engine", "closed-engine", "a guest was called after its engine was closed: nothing would end the call")
         self.running += 1
-        if self._threaded and not self._awake:
-            self._wake()
+        if not self.awake:
+            self.wake()
         return self.advances
 
     def leave(self) -> None:
         """Note that a timed call has ended."""
         self.running -= 1
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the thread tick for a call that has been added to `running`; it is taken off when this raises.
+
+        Raises:
+            TorvynError: as `enter`.
+        """
+        if self._closed:
+            self.running -= 1
+            raise TorvynError("engine", "closed-engine", "a guest was called after its engine was closed: nothing would end the call")
         with self._work:
-            self._awake = True
+            self.awake = True
             self._work.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
@@ -93,7 +99,7 @@ class EpochTicker:
     @property
     def is_asleep(self) -> bool:
         """Tell whether the thread waits for a timed call to begin, rather than for a period to end."""
-        return self._thread is not None and not self._awake
+        return self._thread is not None and not self.awake
 
     def close(self) -> None:
         """Stop the thread and wait for it; idempotent."""
@@ -103,6 +109,7 @@ class EpochTicker:
             self._work.notify()
         if self._thread is not None:
             self._thread.join()
+        self.awake = False
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -118,10 +125,10 @@ class EpochTicker:
         always sees the other, without a lock on the way of every call.
         """
         with self._work:
-            self._awake = False
+            self.awake = False
             if self.running:
-                self._awake = True
+                self.awake = True
                 return False
-            while not self._awake and not self._stop.is_set():
+            while not self.awake and not self._stop.is_set():
                 self._work.wait()
             return True

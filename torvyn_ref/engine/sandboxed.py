@@ -1,12 +1,11 @@
 """What every engine's instance of a Wasm component shares: one store, limits afresh for each call, a guest that cannot raise.
 
-An engine adds how a component is instantiated, how a call enters it, and what its own exceptions mean.
+An engine adds how a component is instantiated, how each call enters it (`Enter`), and what its own exceptions mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import wasmtime
 
@@ -18,6 +17,9 @@ from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
 from torvyn_ref.wasi import WasiHost
+
+Enter = Callable[[Element | Signal | str | None], Answer]
+"""Enters the guest by one function and returns its answer; whatever the guest does wrong raises there."""
 
 
 class SandboxedInstance:
@@ -38,7 +40,7 @@ class SandboxedInstance:
         self._fuel = UNMETERED if limits.fuel is None else limits.fuel
         self._ticks = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
         self._armed = -1  # the ticker's `advances` when the deadline was set
-        self._functions: dict[Call, Callable[..., Any]] = {}
+        self._functions: dict[Call, Enter] = {}
         self._entered = False
         self._closed = False
         self._dead: Failure | None = None
@@ -70,17 +72,19 @@ class SandboxedInstance:
             return self._dead
         if isinstance(argument, Element) and not (0 <= argument.sequence <= U64_MAX and 0 <= argument.timestamp_ns <= U64_MAX):
             raise OverflowError(f"sequence {argument.sequence} or timestamp {argument.timestamp_ns} does not fit in a u64")
-        store, ticks = self._store, self._ticks
-        self._wasi.waited_ns = 0  # here and below: `_begin` and `_end`, without their frames
-        store.set_fuel(self._fuel)
+        store, ticks, ticker, fuel = self._store, self._ticks, self._ticker, self._fuel
+        self._wasi.waited_ns = 0  # here and below: `_begin`, `_end` and `EpochTicker.enter`, without their frames
+        store.set_fuel(fuel)
         if ticks is not None:
-            advances = self._ticker.enter()
-            if advances != self._armed:
-                self._armed = advances
+            ticker.running += 1
+            if not ticker.awake:
+                ticker.wake()
+            if ticker.advances != self._armed:
+                self._armed = ticker.advances
                 store.set_epoch_deadline(ticks)
         self._entered = True
         try:
-            return self._enter(function, call, argument)
+            return function(argument)
         except GuestFault as fault:
             self._dead = Failure(ErrorKind.FATAL, str(fault), Cause.OWNERSHIP, poisoned=True)
             return self._dead
@@ -93,8 +97,8 @@ class SandboxedInstance:
             return failure
         finally:
             if ticks is not None:
-                self._ticker.running -= 1
-            self.fuel_used += self._fuel - store.get_fuel()
+                ticker.running -= 1
+            self.fuel_used += fuel - store.get_fuel()
             self._guest.end_loans()
             self._entered = False
 
@@ -112,12 +116,8 @@ class SandboxedInstance:
 
     # ---- for engines
 
-    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
-        """Enter the guest and return its answer; whatever the guest does wrong raises here."""
-        raise NotImplementedError
-
     def _failure_of(self, error: BaseException) -> Failure | None:
-        """Tell what an exception of `_enter` says about the guest; None when it is the host's own."""
+        """Tell what an exception of an `Enter` says about the guest; None when it is the host's own."""
         raise NotImplementedError
 
     def _release(self) -> None:

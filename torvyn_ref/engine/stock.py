@@ -15,7 +15,7 @@ import wasmtime
 from wasmtime import WasmtimeError, component
 from wasmtime.component import Component, Linker, ResourceHost
 
-from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Role, Signal
+from torvyn_ref.calls import Call, Cause, Element, Failure, Role, Signal
 from torvyn_ref.engine.compilecache import CompileCache
 from torvyn_ref.engine.compiler import Compiler
 from torvyn_ref.engine.guest import CONTEXT_REP
@@ -23,7 +23,7 @@ from torvyn_ref.engine.imports import in_series, split_version
 from torvyn_ref.engine.interfaces import LIFECYCLE, ROLE_EXPORTS, SERIES, GuestInterface
 from torvyn_ref.engine.limits import EpochTicker
 from torvyn_ref.engine.protocol import ComponentShape, Sandbox
-from torvyn_ref.engine.sandboxed import SandboxedInstance
+from torvyn_ref.engine.sandboxed import Enter, SandboxedInstance
 from torvyn_ref.engine.stock_answers import DECODE, failure_of, root_cause
 from torvyn_ref.engine.stock_link import RESOURCE_IDS, Border, Plan, link, make_plan, wrong_type
 from torvyn_ref.engine.stock_types import Resources, record
@@ -236,10 +236,11 @@ class StockInstance(SandboxedInstance):
                 index = instance.get_export_index(self._store, call, interface)
                 function = instance.get_func(self._store, index) if index is not None else None
                 assert function is not None, f"{name} {call} was there when the component was checked"
-                self._functions[call] = function
+                self._functions[call] = self._entering(call, function)
 
-    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
-        return DECODE[call](self._store, self._guest, function(self._store, *self._lower(argument)))
+    def _entering(self, call: Call, function: Callable[..., Any]) -> Enter:
+        store, guest, lower, decode = self._store, self._guest, self._lower, DECODE[call]
+        return lambda argument: decode(store, guest, function(store, *lower(argument)))
 
     def _failure_of(self, error: BaseException) -> Failure | None:
         if not isinstance(error, WasmtimeError):

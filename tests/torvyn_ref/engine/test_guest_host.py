@@ -181,7 +181,7 @@ def test_a_refusal_that_is_no_guests_doing_stays_the_hosts_error(host):
 
 def test_reps_are_u32_and_start_over_without_meeting_a_live_one(host):
     first = frozen(host, b"first")
-    host._next_rep = U32_MAX
+    host.new_rep = guest_module.new_reps(U32_MAX, host._mutables, host.buffers, host.lent)
     reps = [frozen(host, b"more") for _ in range(4)]
     assert len({first, *reps}) == 5
     assert max(reps) <= U32_MAX

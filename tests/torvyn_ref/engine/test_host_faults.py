@@ -184,7 +184,7 @@ def test_a_buffer_that_is_not_the_guests_is_never_taken_on_its_word(guest):
     def forget():
         looks.append(1)
         if len(looks) == 2:
-            instance.instance._guest._buffers.clear()
+            instance.instance._guest.buffers.clear()
 
     clock.act = forget
     failure = instance.feed()
@@ -209,11 +209,12 @@ def test_loans_end_on_every_way_out(guest, body, act):
     clock = Acting()
     instance = guest("transform", {"process": body}, clock=clock)
     seen = []
-    lend = instance.instance._guest.lend
-    instance.instance._guest.lend = lambda handle: seen.append(lend(handle)) or seen[-1]
+    guest_host = instance.instance._guest
+    end_loans = guest_host.end_loans
+    guest_host.end_loans = lambda: (seen.extend(guest_host.lent), end_loans())
     clock.act = act or Acting.act
     with contextlib.suppress(KeyboardInterrupt, ValueError):
         instance.feed()
     assert len(seen) == 1
     with pytest.raises(GuestFault, match="loan has ended"):
-        instance.instance._guest.read_all(seen[0])
+        guest_host.read_all(seen[0])

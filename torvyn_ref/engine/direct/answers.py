@@ -8,17 +8,23 @@ from typing import Any
 import wasmtime
 from wasmtime import Trap, TrapCode, WasmtimeError
 
-from torvyn_ref.calls import Answer, Call, Cause, ErrorKind, Failure, Output, Signal
+from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Signal
 from torvyn_ref.engine.direct.errors import AbiTrap, NoSuchResource
-from torvyn_ref.engine.guest import GuestHost
+from torvyn_ref.engine.guest import CONTEXT_REP, GuestHost
 from torvyn_ref.engine.imports import GuestFault, GuestTimeout
+from torvyn_ref.engine.sandboxed import Enter
 from torvyn_ref.engine.stock_answers import bounded, failure_of
+from torvyn_ref.ids import Handle
 
 _CAUSES = {TrapCode.OUT_OF_FUEL: Cause.FUEL, TrapCode.INTERRUPT: Cause.TIMEOUT}
 
 _SIGNALS = {str(signal): signal for signal in Signal}
 
-Decode = Callable[[GuestHost, Any], Answer]
+_NONE = Handle(0)
+"""No buffer's handle."""
+
+Argument = Element | Signal | str | None
+Function = Callable[..., Any]
 
 
 def trap_failure(error: BaseException) -> Failure | None:
@@ -44,6 +50,14 @@ def _reason(trap: wasmtime.Trap) -> str:
     return next((line for line in reversed(lines) if line.startswith("wasm trap:")), lines[-1] if lines else "trap")
 
 
+class BreachError(Exception):
+    """A host function saw the guest break its contract; carries the fault past the decoding of answers."""
+
+    def __init__(self, fault: GuestFault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
 def _error(value: tuple[str, str | None]) -> Failure:
     case, message = value
     return Failure(ErrorKind(case), bounded(message or ""))
@@ -54,6 +68,87 @@ def _output(guest: GuestHost, value: tuple[tuple[int, int, str], int]) -> Output
     return Output(guest.take(rep), content_type, sequence, timestamp)
 
 
+# ---- what every element needs: without a call of their own
+
+
+def _pull(guest: GuestHost, function: Function) -> Enter:
+    buffers = guest.buffers
+
+    def enter(_argument: Argument) -> Answer:
+        try:
+            case, payload = function()
+        except GuestFault as fault:
+            raise BreachError(fault) from None
+        if case == "err":
+            return _error(payload)
+        if payload is None:
+            return None
+        (sequence, timestamp, content_type), rep = payload
+        return Output(buffers.pop(rep, _NONE) or guest.take(rep), content_type, sequence, timestamp)
+
+    return enter
+
+
+def _process(guest: GuestHost, function: Function) -> Enter:
+    lent, new_rep, buffers = guest.lent, guest.new_rep, guest.buffers
+
+    def enter(element: Argument) -> Answer:
+        assert element.__class__ is Element
+        rep = new_rep()
+        lent[rep] = element.handle
+        try:
+            case, payload = function(((element.sequence, element.timestamp_ns, element.content_type), rep, CONTEXT_REP))
+        except GuestFault as fault:
+            raise BreachError(fault) from None
+        if case == "err":
+            return _error(payload)
+        case, payload = payload
+        if case == "drop":
+            return None
+        (sequence, timestamp, content_type), rep = payload
+        return Output(buffers.pop(rep, _NONE) or guest.take(rep), content_type, sequence, timestamp)
+
+    return enter
+
+
+def _push(guest: GuestHost, function: Function) -> Enter:
+    lent, new_rep = guest.lent, guest.new_rep
+
+    def enter(element: Argument) -> Answer:
+        assert element.__class__ is Element
+        rep = new_rep()
+        lent[rep] = element.handle
+        try:
+            case, payload = function(((element.sequence, element.timestamp_ns, element.content_type), rep, CONTEXT_REP))
+        except GuestFault as fault:
+            raise BreachError(fault) from None
+        return _error(payload) if case == "err" else _SIGNALS[payload]
+
+    return enter
+
+
+# ---- everything else
+
+
+def _entering(decode: Callable[[GuestHost, Any], Answer]) -> Callable[[GuestHost, Function], Enter]:
+    def entering(guest: GuestHost, function: Function) -> Enter:
+        def enter(argument: Argument) -> Answer:
+            if isinstance(argument, Element):
+                meta = (argument.sequence, argument.timestamp_ns, argument.content_type)
+                arguments: tuple[Any, ...] = ((meta, guest.lend(argument.handle), CONTEXT_REP),)
+            else:
+                arguments = () if argument is None else (str(argument),)
+            try:
+                value = function(*arguments)
+            except GuestFault as fault:
+                raise BreachError(fault) from None
+            return decode(guest, value)
+
+        return enter
+
+    return entering
+
+
 def _maybe_output(guest: GuestHost, value: tuple[str, Any]) -> Answer:
     case, payload = value
     if case == "err":
@@ -61,22 +156,9 @@ def _maybe_output(guest: GuestHost, value: tuple[str, Any]) -> Answer:
     return None if payload is None else _output(guest, payload)
 
 
-def _processed(guest: GuestHost, value: tuple[str, Any]) -> Answer:
-    case, payload = value
-    if case == "err":
-        return _error(payload)
-    case, element = payload
-    return _output(guest, element) if case == "emit" else None
-
-
 def _outputs(guest: GuestHost, value: tuple[str, Any]) -> Answer:
     case, payload = value
     return _error(payload) if case == "err" else [_output(guest, element) for element in payload]
-
-
-def _signal(_guest: GuestHost, value: tuple[str, Any]) -> Answer:
-    case, payload = value
-    return _error(payload) if case == "err" else _SIGNALS[payload]
 
 
 def _plain(_guest: GuestHost, value: tuple[str, Any]) -> Answer:
@@ -91,17 +173,17 @@ def _nothing(_guest: GuestHost, _value: None) -> Answer:
     return None
 
 
-DECODE: Mapping[Call, Decode] = {
-    Call.INIT: _plain,
-    Call.TEARDOWN: _nothing,
-    Call.PULL: _maybe_output,
-    Call.NOTIFY: _nothing,
-    Call.PROCESS: _processed,
-    Call.PUSH: _signal,
-    Call.COMPLETE: _plain,
-    Call.EVALUATE: _plain,
-    Call.ROUTE: _plain,
-    Call.INGEST: _maybe_output,
-    Call.FLUSH: _outputs,
+ENTER: Mapping[Call, Callable[[GuestHost, Function], Enter]] = {
+    Call.INIT: _entering(_plain),
+    Call.TEARDOWN: _entering(_nothing),
+    Call.PULL: _pull,
+    Call.NOTIFY: _entering(_nothing),
+    Call.PROCESS: _process,
+    Call.PUSH: _push,
+    Call.COMPLETE: _entering(_plain),
+    Call.EVALUATE: _entering(_plain),
+    Call.ROUTE: _entering(_plain),
+    Call.INGEST: _entering(_maybe_output),
+    Call.FLUSH: _entering(_outputs),
 }
-"""How each call's result reads."""
+"""How each call enters a guest, by its lifted function, and how its result reads."""

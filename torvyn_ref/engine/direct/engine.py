@@ -12,17 +12,16 @@ from typing import Any
 
 import wasmtime
 
-from torvyn_ref.calls import Answer, Call, Element, Failure, Role, Signal
+from torvyn_ref.calls import Call, Failure, Role
 from torvyn_ref.engine.compilecache import CompileCache
-from torvyn_ref.engine.direct.answers import DECODE, trap_failure
+from torvyn_ref.engine.direct.answers import ENTER, BreachError, trap_failure
 from torvyn_ref.engine.direct.bound import Bound
 from torvyn_ref.engine.direct.errors import Malformed, NoSuchResource, Unsupported
 from torvyn_ref.engine.direct.plan import HostFunction, Plan
 from torvyn_ref.engine.direct.planner import Planner
 from torvyn_ref.engine.direct.reader import read
 from torvyn_ref.engine.direct.types import Resource
-from torvyn_ref.engine.guest import CONTEXT_REP
-from torvyn_ref.engine.imports import GuestFault, HostInterface, split_version
+from torvyn_ref.engine.imports import HostInterface, split_version
 from torvyn_ref.engine.interfaces import GRANT_IMPORTS, GUEST_IMPORTS
 from torvyn_ref.engine.limits import EpochTicker
 from torvyn_ref.engine.protocol import ComponentShape, Sandbox
@@ -31,14 +30,6 @@ from torvyn_ref.engine.stock import StockCompiled, StockEngine
 from torvyn_ref.engine.stock_link import HOST_INTERFACES
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.security.grants import CapabilitySet
-
-
-class BreachError(Exception):
-    """A host function saw the guest break its contract; carries the fault past the decoding of answers."""
-
-    def __init__(self, fault: GuestFault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
 
 
 class DirectEngine:
@@ -161,25 +152,12 @@ class DirectInstance(SandboxedInstance):
         finally:
             self._end()
             self._entered = False
-        self._functions = {call: self._bound.calls[name][call] for name, calls in exports for call in calls}
+        self._functions = {call: ENTER[call](self._guest, self._bound.calls[name][call]) for name, calls in exports for call in calls}
 
     @property
     def memory_bytes(self) -> int | None:
         """Return the size of the guest's linear memories, None once it is closed; the stock engine cannot tell."""
         return None if self._bound is None else self._bound.memory_bytes
-
-    def _enter(self, function: Callable[..., Any], call: Call, argument: Element | Signal | str | None) -> Answer:
-        if argument.__class__ is Element:
-            assert isinstance(argument, Element)
-            meta = (argument.sequence, argument.timestamp_ns, argument.content_type)
-            arguments: tuple[Any, ...] = ((meta, self._guest.lend(argument.handle), CONTEXT_REP),)
-        else:
-            arguments = () if argument is None else (str(argument),)
-        try:
-            value = function(*arguments)
-        except GuestFault as fault:
-            raise BreachError(fault) from None
-        return DECODE[call](self._guest, value)
 
     def _failure_of(self, error: BaseException) -> Failure | None:
         return trap_failure(error.fault if isinstance(error, BreachError) else error)
