@@ -7,7 +7,7 @@ JOBS ?= auto
 
 PYTEST_ARGS ?=
 
-.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep corpus docs clean help
+.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep screenshots corpus docs clean help
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 conformance: setup  ## Judge the embedded reference runtime: fails only on a failed rule or a harness error
 	@mkdir -p reports
-	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/reference.json; \
+	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/reference.json --report reports/reference.html; \
 	code=$$?; \
 	if [ $$code -eq 2 ]; then echo "(exit 2, indeterminate: not every MUST rule has a check yet; this is not a failure)"; exit 0; fi; \
 	exit $$code
@@ -57,6 +57,15 @@ bench-chart: setup  ## Measure the ratios again and redraw docs/images/speed.svg
 	@$(BIN)/python -m benchmarks.ratio --format json > docs/images/speed.json.new && mv docs/images/speed.json.new docs/images/speed.json
 	@$(BIN)/python -m benchmarks.chart docs/images/speed.json docs/images/speed.svg
 
+screenshots: setup  ## Draw docs/images/: judges the reference and a mutant, and shows their reports in Chromium
+	@mkdir -p reports/screenshots
+	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/screenshots/reference.html > /dev/null; test $$? -ne 3
+	@$(BIN)/torvyn-conformance run --subject mutant:no-hysteresis --jobs 2 --report reports/screenshots/mutant.html \
+	  --traces reports/screenshots/traces > /dev/null; test $$? -eq 1
+	@$(BIN)/torvyn-conformance trace reports/screenshots/traces/WMK-002.off-at-the-low-mark-end-to-end.jsonl \
+	  --output reports/screenshots/time-travel.html
+	@$(BIN)/python docs/screenshots.py reports/screenshots
+
 deep: setup  ## The long profiles: every check with many more examples, every test
 	@$(BIN)/torvyn-conformance run --subject reference --profile-run deep --jobs 2 --report reports/reference-deep.json; test $$? -eq 0 -o $$? -eq 2
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --quiet
@@ -66,6 +75,7 @@ corpus: setup  ## Rebuild corpus/components from their templates
 
 docs: setup  ## Regenerate the generated pages
 	@$(BIN)/python -m conformance.rulebook ledger
+	@$(BIN)/python -m conformance.report.schema
 
 clean:  ## Remove what make built
 	rm -rf $(VENV) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

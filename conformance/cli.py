@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
 from conformance.commands import mutants
+from conformance.commands import report as report_command
+from conformance.commands import timeline as timeline_command
 from conformance.commands import traces as trace_commands
 from conformance.commands.component import component
 from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
@@ -25,7 +27,10 @@ from conformance.execute import CheckResult, run_plan, run_plan_parallel
 from conformance.plan import Plan, make_plan, select
 from conformance.report import rules as rule_report
 from conformance.report import text
-from conformance.report.json import build, encode
+from conformance.report.formats import ENDINGS, targets, write
+from conformance.report.json import build, encode, with_traces
+from conformance.report.sarif import Anchor
+from conformance.report.words import clean
 from conformance.rulebook import Rulebook, RulebookError, UnknownRuleError, load
 from conformance.subjects.connect import FORMS, Connection, find
 from conformance.subjects.stdio import StdioSettings
@@ -54,10 +59,19 @@ def run(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same examples, in every process.")] = 0,
     output_format: FormatOption = Format.TEXT,
     output: Annotated[Path | None, typer.Option("--output", help="Write the result to this file instead of standard output.")] = None,
-    report_file: Annotated[Path | None, typer.Option("--report", help="Write the result as JSON to this file, too.")] = None,
     traces: Annotated[
-        Path | None, typer.Option("--traces", help="Write the smallest counterexample of every failing check into this directory.")
+        Path | None,
+        typer.Option(
+            "--traces", help="Write the smallest counterexample of every failing check into this directory, as a trace and as a page."
+        ),
     ] = None,
+    reports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--report", metavar="FILE", help=f"Write a report to this file, too: {', '.join(ENDINGS)}, or FORMAT=FILE. Repeatable."
+        ),
+    ] = None,
+    anchor: report_command.AnchorOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Worker processes; the result does not depend on it.")] = 1,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that a stdio subject may take for one answer.")
@@ -65,6 +79,8 @@ def run(
 ) -> None:
     """Run the checks against a subject and say what they amount to."""
     settings = StdioSettings(reply_timeout=reply_timeout)
+    wanted = targets(reports or [])  # a mistake here is told before anything is started
+    place = None if anchor is None else Anchor.parse(anchor)
     rulebook = load()
     registry = all_checks(rulebook)
     plan = _plan(rulebook, registry, subject, settings, rules or [], depth, seed)
@@ -74,10 +90,12 @@ def run(
     judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
     report = build(rulebook, plan, subject, results, judgement)
     if traces is not None:
-        for written in write_counterexamples(results, traces):
+        kept = write_counterexamples(results, traces)
+        for written in kept.values():
             notes.print(f"counterexample: {written}", markup=False)
-    if report_file is not None:
-        emit(encode(report), report_file)
+        report = with_traces(report, kept)
+    for path, report_format in wanted:
+        emit(write(report, report_format, anchor=place, folder=path.parent), path)
     emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
     raise typer.Exit(judgement.exit_code)
 
@@ -114,6 +132,8 @@ app.command("judge", epilog=EXITS)(trace_commands.judge_trace)
 app.command("replay", epilog=EXITS)(trace_commands.replay_trace)
 app.command(epilog=EXITS)(component)
 app.command("mutants", epilog=mutants.EXITS)(mutants.mutants)
+app.command("report", epilog=EXITS)(report_command.report)
+app.command("trace", epilog=EXITS)(timeline_command.trace)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -173,7 +193,7 @@ def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettin
         task = progress.add_task("checks", total=len(plan.by_check()))
 
         def on_result(result: CheckResult) -> None:
-            progress.update(task, advance=1, description=text.clean(result.check))
+            progress.update(task, advance=1, description=clean(result.check))
 
         if jobs > 1:
             return run_plan_parallel(plan, subject, jobs, settings=settings, on_result=on_result)
@@ -181,5 +201,5 @@ def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettin
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"torvyn-conformance: {text.clean(message)}\n")
+    sys.stderr.write(f"torvyn-conformance: {clean(message)}\n")
     return code

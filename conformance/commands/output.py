@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from enum import StrEnum
@@ -15,6 +16,9 @@ from conformance.errors import SuiteError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)  # there is no way to look at it without setting it
 
 EXITS = (
     "Exit codes: 0 conformant, 1 not conformant, 2 indeterminate (not every binding rule was shown), "
@@ -54,6 +58,20 @@ def emit(result: bytes | str, output: Path | None) -> None:
         with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
             partial = Path(file.name)
             file.write(data)
+        partial.chmod(0o666 & ~_UMASK)  # as if it had been opened here: a report is there to be read by others
         partial.replace(output)
     except OSError as error:
         raise SuiteError(f"the result cannot be written to {output}: {error.strerror}") from error
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """Return a file's bytes, at most one more than `largest`; what decodes them refuses it then.
+
+    Raises:
+        SuiteError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(largest + 1)
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read: {error.strerror}") from error

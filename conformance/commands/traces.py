@@ -12,11 +12,12 @@ from conformance.commands.output import Format, FormatOption, as_json, emit
 from conformance.errors import SubjectError, SuiteError
 from conformance.execute import CheckResult
 from conformance.report import traces as text
+from conformance.report.timeline import timeline
 from conformance.rulebook import load
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import FORMS, Connection, find
 from conformance.subjects.stdio import StdioSettings
-from conformance.traces.file import TraceFile, read
+from conformance.traces.file import TraceFile, decode, read
 from conformance.traces.judging import judge
 from conformance.traces.replay import replay
 from conformance.verdict import EXIT_CODES, Verdict
@@ -76,13 +77,15 @@ def _run(name: str, settings: StdioSettings, recorded: TraceFile) -> TraceFile:
         connection.close()
 
 
-def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> list[Path]:
-    """Write the counterexamples of a run into a directory, which is made if need be; return the files.
+def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> dict[str, Path]:
+    """Write the counterexamples of a run into a directory, which is made if need be; return the files by check.
+
+    Beside each trace stands the page to travel through it.
 
     Raises:
         SuiteError: a file cannot be written.
     """
-    written = []
+    written: dict[str, Path] = {}
     for result in results:
         if not result.counterexample:
             continue
@@ -93,5 +96,6 @@ def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> li
             raise SuiteError(f"the directory {directory} cannot be made: {error.strerror}") from error
         path = directory / f"{rule}.{result.check}.jsonl"
         emit(result.counterexample, path)
-        written.append(path)
+        emit(timeline(decode(result.counterexample, str(path)), path.name), path.with_suffix(".html"))
+        written[result.check] = path
     return written

@@ -6,7 +6,7 @@ import msgspec
 
 from conformance.components.model import Level, Outcome
 from conformance.components.result import CheckLine, ComponentReport, Finding, ValidationReport
-from conformance.report.text import clean
+from conformance.report.words import clean
 
 _MARKS = {
     Outcome.PASS: "ok",

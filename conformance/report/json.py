@@ -6,11 +6,15 @@ values that differ between two runs of the same plan against the same subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from conformance.errors import SuiteError
 from conformance.execute import CheckResult, Finding, reproduction
 from conformance.machines.coverage import merged
 from conformance.plan import Plan
@@ -19,10 +23,22 @@ from conformance.subjects.protocol import Declaration
 from conformance.verdict import Judgement, Outcome
 
 SCHEMA_VERSION = 1
+LARGEST = 64 << 20
+"""Bytes; a report beyond this is not read."""
+
+
+class _Head(msgspec.Struct):
+    """What is read of a report before the rest is trusted to have a certain form."""
+
+    schema_version: int
 
 
 class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule of the rulebook and what became of it."""
+    """One rule of the rulebook and what became of it.
+
+    Attributes:
+        text, consequence, severity: the rule's words, what it means for a user that it is broken, and the kind of that harm.
+    """
 
     id: str
     area: str
@@ -32,6 +48,9 @@ class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     message: str
     checks: tuple[str, ...]
+    text: str = ""
+    consequence: str = ""
+    severity: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +60,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         text, consequence: the rule's words, and what it means for a user that it is broken.
         evidence: the smallest counterexample as data; `program` is the same as the generator prints it.
         reproduce: the one command line that shows it again.
+        trace: the file that `run --traces` has kept it in; empty when it kept none.
     """
 
     rule: str
@@ -57,14 +77,16 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     fault: str = ""
     reproduce: str = ""
+    trace: str = ""
 
 
 class CheckLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One executed check: the rules it judged, how often each was evaluated, and how long it took."""
+    """One executed check: the rules it judged, how often each was evaluated, what came of it, and how long the check took."""
 
     name: str
     evaluations: dict[str, int]
     seconds: float
+    outcomes: dict[str, Outcome] = {}
 
 
 class TableCoverage(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +164,9 @@ def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckR
                 outcome=result.outcome,
                 message=result.message,
                 checks=result.checks,
+                text=rules[result.rule].text,
+                consequence=rules[result.rule].consequence,
+                severity=str(rules[result.rule].severity),
             )
             for result in judgement.rules
         ),
@@ -151,6 +176,7 @@ def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckR
                 name=result.check,
                 evaluations={finding.rule: finding.evaluations for finding in result.findings},
                 seconds=round(result.seconds, 3),
+                outcomes={finding.rule: finding.outcome for finding in result.findings},
             )
             for result in results
         ),
@@ -164,6 +190,36 @@ def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckR
 def encode(report: RunReport) -> bytes:
     """Return a report as indented JSON, ending in a newline."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def decode(data: bytes, name: str = "the report") -> RunReport:
+    """Read a report of this schema version, or of an earlier one.
+
+    Raises:
+        SuiteError: it is too large, no report, or of a later version; the message says which, and where it goes wrong.
+    """
+    if len(data) > LARGEST:
+        raise SuiteError(f"{name} has more than {LARGEST >> 20} MiB; no report is that large")
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.schema_version > SCHEMA_VERSION:
+            known = f"this suite reads versions up to {SCHEMA_VERSION}: use the suite that made it"
+            raise SuiteError(f"{name} has schema version {head.schema_version}, and {known}")
+        return msgspec.json.decode(data, type=RunReport)
+    except msgspec.MsgspecError as error:
+        hint = "; `torvyn-conformance run --report FILE.json` writes one"
+        raise SuiteError(f"{name} is no report of torvyn-conformance: {error}{hint}") from error
+
+
+def with_traces(report: RunReport, kept: Mapping[str, Path]) -> RunReport:
+    """Return a report whose failures name the files, by check, that their counterexamples were kept in."""
+    failures = (replace(failure, trace=str(kept[failure.check])) if failure.check in kept else failure for failure in report.failures)
+    return replace(report, failures=tuple(failures))
+
+
+def suite_digest(report: RunReport) -> str:
+    """Return `sha256:` and hex digits over the suite's version and its rulebook: who judged, whoever was judged."""
+    return f"sha256:{sha256(msgspec.json.encode([report.suite, report.rulebook])).hexdigest()}"
 
 
 def failure_of(rulebook: Rulebook, plan: Plan, subject: str, finding: Finding) -> Failure:

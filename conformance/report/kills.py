@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from conformance.mutants.matrix import Hunt, Kill, KillMatrix
-from conformance.report.text import clean, console_and_buffer, plain_table, tidy
+from conformance.report.text import console_and_buffer, plain_table, tidy
+from conformance.report.words import clean
 
 
 def line(matrix: KillMatrix) -> str:

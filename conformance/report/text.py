@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterable
 
-import msgspec
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -16,13 +15,10 @@ from rich.text import Text
 
 from conformance.report.json import Failure, RunReport
 from conformance.report.rules import AreaSummary, Explanation, RuleStatus
+from conformance.report.words import clean, explanation
 from conformance.verdict import Outcome
 
 WIDTH = 120
-FOLD = 88
-"""Characters of evidence that are left on one line."""
-LINES = 40
-"""How many lines of one counterexample are shown; the JSON report has all of it."""
 
 STYLES = {
     Outcome.PASS: "green",
@@ -34,11 +30,6 @@ STYLES = {
     Outcome.FLAKY: "yellow",
 }
 VERDICT_STYLES = {"conformant": "bold green", "not-conformant": "bold red", "indeterminate": "bold yellow"}
-
-
-def clean(text: str) -> str:
-    """Return text that cannot steer a terminal: what is not printable is shown as an escape."""
-    return "".join(char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text)
 
 
 def verdict_line(report: RunReport) -> str:
@@ -169,69 +160,12 @@ def _areas(report: RunReport) -> Table:
 def _show_failure(console: Console, failure: Failure) -> None:
     head = Text(f"{failure.outcome.upper()} {failure.rule} [{failure.check}]", style=STYLES.get(failure.outcome, "bold"))
     console.print(head)
-    rows = [("what happened", failure.message), ("rule", failure.text)]
-    if failure.expected or failure.found:
-        rows[1:1] = [("expected", failure.expected), ("found", failure.found)]
-    if failure.fault:
-        rows.append(("fault of", failure.fault))
-    if failure.evidence is not None:
-        rows.append(("smallest counterexample", _evidence(failure)))
-    if failure.program:
-        rows.append(("as a program", failure.program))
-    if failure.transcript and failure.evidence is None:
-        rows.append(("last messages", "\n".join(failure.transcript[-8:])))
-    if failure.detail:
-        rows.append(("detail", failure.detail))
-    if failure.outcome is Outcome.FAIL:
-        rows.append(("why it matters", failure.consequence))
-    rows.append(("repeat with", failure.reproduce))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, _plain(_shortened(value)))
+    for row in explanation(failure):
+        table.add_row(row.label, Text(row.text))
     console.print(table)
-
-
-def _evidence(failure: Failure) -> str:
-    evidence = failure.evidence
-    if isinstance(evidence, str):
-        return evidence
-    if isinstance(evidence, dict) and isinstance(evidence.get("steps"), list):
-        steps = [f"{number}. {_one_line(step)}" for number, step in enumerate(evidence["steps"], start=1)]
-        rest = {key: value for key, value in evidence.items() if key != "steps"}
-        return "\n".join([*steps, *([_folded(rest)] if rest else [])])
-    return _folded(evidence)
-
-
-def _folded(value: object, indent: str = "") -> str:
-    """Return JSON with a line for each part that fits one."""
-    line = msgspec.json.encode(value).decode()
-    if len(line) + len(indent) <= FOLD or not isinstance(value, (dict, list)):
-        return line
-    inner = f"{indent}  "
-    if isinstance(value, dict):
-        parts = [f"{msgspec.json.encode(key).decode()}: {_folded(each, inner)}" for key, each in value.items()]
-        opening, closing = "{", "}"
-    else:
-        parts = [_folded(each, inner) for each in value]
-        opening, closing = "[", "]"
-    body = ",\n".join(f"{inner}{part}" for part in parts)
-    return f"{opening}\n{body}\n{indent}{closing}"
-
-
-def _one_line(value: object) -> str:
-    if isinstance(value, dict) and "op" in value:
-        rest = ", ".join(f"{key}={_one_line(each)}" for key, each in value.items() if key != "op")
-        return f"{value['op']}({rest})"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _shortened(text: str) -> str:
-    lines = text.rstrip().split("\n")
-    if len(lines) <= LINES:
-        return "\n".join(lines)
-    return "\n".join((*lines[:LINES], f"... {len(lines) - LINES} more lines; --format json has them"))
 
 
 def _section(console: Console, title: str, body: str) -> None:

@@ -9,7 +9,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from conformance.report.text import clean, console_and_buffer, plain_table, tidy
+from conformance.report.text import console_and_buffer, plain_table, tidy
+from conformance.report.words import clean
 from conformance.rulebook import Rulebook
 from conformance.traces.conversation import Conversation
 from conformance.traces.file import Shows, TraceFile

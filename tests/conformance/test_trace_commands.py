@@ -20,7 +20,7 @@ MUTANT = "mutant:last-in-first-out"
 def counterexamples(tmp_path_factory):
     directory = tmp_path_factory.mktemp("traces") / "deeper"
     assert call(["run", "--subject", MUTANT, "--rules", "ORD-001", "--traces", str(directory)]) == 1
-    return {path.stem.partition(".")[2]: path for path in directory.iterdir()}
+    return {path.stem.partition(".")[2]: path for path in directory.glob("*.jsonl")}
 
 
 def test_every_failing_check_leaves_the_trace_of_its_counterexample(counterexamples):
@@ -28,6 +28,8 @@ def test_every_failing_check_leaves_the_trace_of_its_counterexample(counterexamp
     shown = read(counterexamples["first-in-first-out-end-to-end"]).header.shows
     assert (shown.rule, shown.check) == ("ORD-001", "first-in-first-out-end-to-end")
     assert read(counterexamples["first-in-first-out"]).exchanges
+    pages = [path.with_suffix(".html").read_text() for path in counterexamples.values()]
+    assert all("ORD-001" in page for page in pages), "beside each stands the page to travel through it"
 
 
 def test_a_run_without_a_failure_writes_nothing(tmp_path):
