@@ -6,7 +6,9 @@ Without a positional argument only the suite's items are collected; with paths, 
 An item passes only for the outcome `pass`. A declared absence is a skip with its reason; everything else fails. Pytest's exit code says
 whether an item failed, not whether the subject is conformant: the summary has the verdict, and `torvyn-conformance run` its exit codes.
 
-Without `--torvyn-subject` the plugin does nothing, and imports nothing but pytest.
+`pytest --torvyn-component x.wasm` adds the items of a component (`conformance.components.items`), run on the subject or the reference.
+
+Without one of the two options the plugin does nothing, and imports nothing but pytest.
 """
 
 from __future__ import annotations
@@ -34,6 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--torvyn-subject", metavar="SUBJECT", help="judge this subject: reference, stdio:COMMAND, python:MODULE:FACTORY, mutant:NAME"
     )
     group.addoption(
+        "--torvyn-component",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="validate this component, or those of this project, on the subject (default: the reference); repeatable",
+    )
+    group.addoption("--torvyn-component-config", metavar="TEXT", help="the configuration of a single component")
+    group.addoption("--torvyn-engine", metavar="NAME", action="append", default=[], help="run components on this engine only; repeatable")
+    group.addoption(
         "--torvyn-rules", metavar="PATTERN", action="append", default=[], help="only these rules: WMK-004, WMK, 'WMK-*'; repeatable"
     )
     group.addoption("--torvyn-profile", choices=("quick", "deep"), default="quick", help="how much to try (default: quick)")
@@ -45,6 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Get ready to judge, when a subject was given."""
+    if config.getoption("--torvyn-component"):
+        from conformance.components.items import ComponentJudge  # noqa: PLC0415 -- nothing of the suite is loaded without a component
+
+        config.pluginmanager.register(ComponentJudge(config), "torvyn-components")
+        return
     if config.getoption("--torvyn-subject") is None:
         return
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist reports to the process that shows the totals

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from conformance.commands.output import as_json, emit
+from conformance.components.door import contained
 from conformance.components.examine import CHECKS
 from conformance.components.manifest import find_targets, read_bounded
 from conformance.components.model import BUDGET_BYTES, Scenario, Wishes
@@ -19,14 +20,11 @@ from conformance.components.steps import read_steps
 from conformance.components.text import render
 from conformance.components.validate import validate
 from conformance.errors import SubjectError, SuiteError
-from conformance.subjects.connect import FORMS, Connection, Door, find
+from conformance.subjects.connect import FORMS, Connection
 from conformance.subjects.stdio import StdioSettings
 
 MOST_PAYLOAD = 1 << 24
 """Bytes: no buffer holds more (POOL-004)."""
-
-SERVED = ("reference", "mutant", "python")
-"""The kinds of subject that live in this process unless they are given one of their own."""
 
 
 class Format(StrEnum):
@@ -34,19 +32,6 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-def contained(subject: str, *, in_process: bool, reply_timeout: float) -> Door:
-    """Return the door to a subject: in a process of its own, so that nothing that a component does to a runtime can end this one.
-
-    Raises:
-        SuiteError: the name is none.
-    """
-    settings = StdioSettings(reply_timeout=reply_timeout)
-    door = find(subject, settings)
-    if in_process or subject.partition(":")[0] not in SERVED:
-        return door
-    return find(f"stdio:python -m conformance.serve {subject}", settings)
 
 
 def component(
@@ -106,7 +91,7 @@ def component(
         fuel=fuel,
         strict=strict,
     )
-    connection = Connection(contained(subject, in_process=in_process, reply_timeout=reply_timeout))
+    connection = Connection(contained(subject, in_process=in_process, settings=StdioSettings(reply_timeout=reply_timeout)))
     try:
         with notes.status("validating", spinner="line") if notes.is_terminal else nullcontext():
             report = validate(targets, connection, wishes, what=target)
