@@ -6,6 +6,7 @@ is in `planning`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -42,6 +43,7 @@ from torvyn_ref.resources import ManagerConfig, ResourceManager, Tier, TierConfi
 from torvyn_ref.resources.pools import Exhaustion
 from torvyn_ref.security.audit import AuditLog, EventKind, discard
 from torvyn_ref.security.guard import Guard
+from torvyn_ref.security.kinds import Kind
 from torvyn_ref.taps import Tap, TappedInstance
 
 
@@ -245,6 +247,7 @@ class Host:
             capabilities=capabilities,
             stdout=attachments.stdout,
             stderr=attachments.stderr,
+            environment=dict(os.environ) if Kind.ENVIRONMENT in capabilities else {},
             audit=guard,
             wait=lambda nanoseconds: time.sleep(nanoseconds / 1e9),
         )

@@ -155,7 +155,7 @@ CASES = {
         "missing-input missing-output",
     ),
     "contract validation": (with_stage(1, "capitals", "processor", "number-filter"), {}, "interface-mismatch"),
-    "linking": (with_stage(1, "capitals", "processor", "wasi-random"), {}, "unresolved-import"),
+    "linking": (with_stage(1, "capitals", "processor", "wasi-random"), {}, "capability-mismatch"),
     "compilation": (with_stage(1, "capitals", "processor", "broken.wasm"), {}, "invalid-component"),
     "instantiation": (with_stage(2, "end", "sink", "sink-ready", 'max_memory = "1B"'), {}, "instantiation-failed"),
 }
@@ -220,11 +220,11 @@ def test_several_defects_are_reported_together_each_once(host, engine, project):
         host(file).check()
     found = [(error.kind, error.fields["startup_stage"]) for error in caught.value.errors]
     assert sorted(found) == [
+        ("capability-mismatch", "linking"),
         ("cycle", "topology validation"),
         ("interface-mismatch", "contract validation"),
         ("missing-input", "topology validation"),
         ("not-found", "linking"),
-        ("unresolved-import", "linking"),
     ]
     assert str(caught.value).count(str(file)) == len(found)
     assert engine.counts["instantiated"] == 0

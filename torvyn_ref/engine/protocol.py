@@ -6,6 +6,7 @@ Behind it stand `direct` (the components' core modules under our own canonical A
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -47,6 +48,7 @@ class Sandbox:
         environment: variables for `environment:read`.
         stdout, stderr: where granted output goes; None discards it.
         audit: hears of every use of a granted capability.
+        entropy: gives as many random bytes as asked for, where randomness is granted: the machine's, or repeatable ones.
         wait: lets the monotonic clock pass, in nanoseconds, for a guest that waits for a timer; None traps such a guest.
     """
 
@@ -61,6 +63,7 @@ class Sandbox:
     stdout: OutputSink | None = None
     stderr: OutputSink | None = None
     audit: Audit | None = None
+    entropy: Entropy = os.urandom
     wait: Wait | None = None
 
 
@@ -77,6 +80,14 @@ class Audit(Protocol):
 
     def __call__(self, capability: str, detail: str, /) -> object:
         """Record one use."""
+        ...
+
+
+class Entropy(Protocol):
+    """Gives random bytes."""
+
+    def __call__(self, length: int, /) -> bytes:
+        """Return so many bytes."""
         ...
 
 

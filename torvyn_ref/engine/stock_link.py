@@ -244,6 +244,4 @@ def _hint(name: str, interface: HostInterface | None) -> str:
         kinds = capability_for(name)
     except KeyError:
         return "no interface of this runtime has this name"
-    if not kinds:
-        return "no capability opens it, and this runtime does not implement it yet"
     return f"needs capability {' or '.join(kinds)}, which this runtime does not implement yet"

@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from torvyn_ref.engine.imports import HostInterface
-from torvyn_ref.wasi import cli, clocks, io
+from torvyn_ref.wasi import cli, clocks, io, random
 from torvyn_ref.wasi.host import WasiHost as WasiHost
 from torvyn_ref.wasi.table import capability_for as capability_for
 
 WASI_IMPORTS: Mapping[str, HostInterface] = MappingProxyType(
-    {interface.name: interface for interface in (io.ERROR, io.POLL, io.STREAMS, cli.STDOUT, cli.STDERR, clocks.MONOTONIC, clocks.WALL)}
+    {
+        interface.name: interface
+        for interface in (
+            *(io.ERROR, io.POLL, io.STREAMS),
+            *(cli.STDOUT, cli.STDERR, cli.STDIN, cli.EXIT, cli.ENVIRONMENT, *cli.TERMINALS),
+            *(clocks.MONOTONIC, clocks.WALL),
+            *(random.RANDOM, random.INSECURE, random.INSECURE_SEED),
+        )
+    }
 )
 """Every WASI interface that this runtime implements, by name without version."""

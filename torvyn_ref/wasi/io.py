@@ -29,6 +29,11 @@ class OutputStream:
 
 
 @dataclass(frozen=True, slots=True)
+class InputStream:
+    """Standard input, which is empty: every read finds its end (CAP-061)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pollable:
     """Something to wait for: an instant of the monotonic clock, or None for what is always ready."""
 
@@ -44,6 +49,16 @@ class IoError:
 
 def _debug_string(host: WasiHost, error: int) -> str:
     return host.get(error, IoError).text
+
+
+def _read(host: WasiHost, stream: int, _length: int) -> bytes:
+    host.get(stream, InputStream)
+    raise WitError("closed")
+
+
+def _subscribe_input(host: WasiHost, stream: int) -> int:
+    host.get(stream, InputStream)
+    return host.hold(Pollable())
 
 
 def _check_write(host: WasiHost, stream: int) -> int:
@@ -118,6 +133,7 @@ def _poll(host: WasiHost, pollables: list[int]) -> list[int]:
 _TYPES: Mapping[str, str] = MappingProxyType({"stream-error": "variant{last-operation-failed(own<error>), closed}"})
 _STREAM = "self: borrow<output-stream>"
 _DONE = "result<_, stream-error>"
+_INPUT = "self: borrow<input-stream>"
 
 ERROR = HostInterface(
     "wasi:io/error",
@@ -141,6 +157,11 @@ STREAMS = HostInterface(
     "wasi:io/streams",
     SERIES,
     (
+        HostFunction("[method]input-stream.read", f"func({_INPUT}, len: u64) -> result<list<u8>, stream-error>", _read),
+        HostFunction("[method]input-stream.blocking-read", f"func({_INPUT}, len: u64) -> result<list<u8>, stream-error>", _read),
+        HostFunction("[method]input-stream.skip", f"func({_INPUT}, len: u64) -> result<u64, stream-error>", _read),
+        HostFunction("[method]input-stream.blocking-skip", f"func({_INPUT}, len: u64) -> result<u64, stream-error>", _read),
+        HostFunction("[method]input-stream.subscribe", f"func({_INPUT}) -> own<pollable>", _subscribe_input),
         HostFunction("[method]output-stream.check-write", f"func({_STREAM}) -> result<u64, stream-error>", _check_write),
         HostFunction("[method]output-stream.write", f"func({_STREAM}, contents: list<u8>) -> {_DONE}", _write),
         HostFunction("[method]output-stream.blocking-write-and-flush", f"func({_STREAM}, contents: list<u8>) -> {_DONE}", _blocking_write),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from itertools import count
+from random import Random
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -149,6 +150,7 @@ class HandledGuest:
             environment=request.environment,
             stdout=self._print,
             stderr=self._print,
+            entropy=Random(request.seed).randbytes,  # noqa: S311 -- repeatable is what it has to be
             wait=self._clock.advance,
         )
         self._instance: Instance | None = parts.instance(compiled.instantiate(Role(request.role), sandbox))

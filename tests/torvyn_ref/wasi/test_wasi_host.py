@@ -229,3 +229,33 @@ def test_the_table_knows_only_kinds_of_the_grammar():
 def test_names_are_matched_whole(name):
     with pytest.raises(KeyError):
         capability_for(name)
+
+
+def test_standard_input_is_empty_and_there_is_no_terminal(make, heard):
+    host = make()
+    stdin = does("wasi:cli/stdin", "get-stdin")(host)
+    for name in ("read", "blocking-read", "skip", "blocking-skip"):
+        with pytest.raises(WitError, match="closed"):
+            does("wasi:io/streams", f"[method]input-stream.{name}")(host, stdin, 10)
+    assert ready(host, does("wasi:io/streams", "[method]input-stream.subscribe")(host, stdin))
+    for name in ("stdin", "stdout", "stderr"):
+        assert does(f"wasi:cli/terminal-{name}", f"get-terminal-{name}")(host) is None
+    assert does("wasi:cli/environment", "get-arguments")(host) == []
+    assert does("wasi:cli/environment", "initial-cwd")(host) is None
+    assert heard == []
+
+
+def test_exit_is_the_components_failure(make):
+    with pytest.raises(GuestFault, match="called exit"):
+        does("wasi:cli/exit", "exit")(make(), None)
+
+
+def test_randomness_is_repeatable_where_the_host_wants_it_and_bounded(make, heard):
+    host = make(entropy=lambda length: b"\1" + bytes(length - 1), limits=Limits(memory_bytes=100))
+    assert does("wasi:random/random", "get-random-u64")(host) == 1
+    assert does("wasi:random/insecure", "get-insecure-random-u64")(host) == 1
+    assert does("wasi:random/insecure", "get-insecure-random-bytes")(host, 100)[:2] == b"\1\0"
+    assert does("wasi:random/insecure-seed", "insecure-seed")(host) == (1, 0)
+    assert [capability for capability, _ in heard] == ["random:crypto", *["random:insecure"] * 3]
+    with pytest.raises(GuestFault, match="asked for 101 random bytes"):
+        does("wasi:random/random", "get-random-bytes")(host, 101)
