@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+
+from msgspec.structs import replace as with_
 
 from conformance.areas.watermarks import STORIES
 from conformance.checks import Budget, checks
 from conformance.machines.search import search_streams
+from conformance.models.line import filling
 from conformance.models.streams import Policy
-from conformance.strategies import ANYTHING, DROP, EMIT, PAUSE, READY, REJECT, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Facet, FlowSettings, Script
+from conformance.strategies import ANYTHING, DROP, EMIT, ORDERLY, PAUSE, READY, REJECT, fan_in, fan_out, flows, line
+from conformance.subjects.protocol import Answer, EdgeSpec, Facet, FlowSettings, FlowSpec, Schedule, Script
 from conformance.subjects.session import Session
-from conformance.traces.search import search_flows
+from conformance.traces import events as e
+from conformance.traces.search import calls_of, expect_flow, pushed, run_flow, search_flows
 
 TIGHT = replace(ANYTHING, capacities=(1, 2), most_middle=2)
 """Flows in which credits run out all the time."""
@@ -126,3 +131,105 @@ def the_slowest_branch_decides(session: Session, budget: Budget) -> None:
         fan_out(2, elements=6, capacity=1, sinks=(held,)),
     ]
     search_flows(session, budget, "CREDIT-009", stories, flows(TIGHT))
+
+
+@checks("CREDIT-010", facet=Facet.FLOWS, kind="example", requires=("independent_per_branch",))
+def fast_branches_run_ahead(session: Session, budget: Budget) -> None:
+    """With independent branches a paused sink on a stream that may lose elements holds nobody back; one on a blocking stream does."""
+    elements, independent = 12, FlowSettings(fan_out="independent-per-branch")
+    never, free = Script((), PAUSE), Script((), READY)
+    for policy, capacity in (("drop-oldest", 2), ("drop-newest", 4)):
+        spec = fan_out(
+            2, elements=elements, capacity=capacity, policies=("block-producer", policy), sinks=(free, never), schedule="producer-first"
+        )
+        spec = with_(spec, settings=independent)
+        reply = run_flow(session, spec)
+        fast = [event.tag for event in calls_of(reply, "push") if event.stage == "sink0"]
+        expect_flow("CREDIT-010", budget, spec, reply, "the fast branch is complete", [f"source#{i}" for i in range(elements)], fast)
+        late = reply.trace[-1].at - reply.trace[0].at
+        expect_flow("CREDIT-010", budget, spec, reply, "virtual ns for which the source was held back by the paused branch", 0, late)
+    blocked = with_(fan_out(2, elements=6, capacity=2, sinks=(free, never)), settings=independent)
+    reply = run_flow(session, blocked)
+    expect_flow("CREDIT-010", budget, blocked, reply, "a blocking branch still blocks, and loses nothing", 12, len(pushed(reply)))
+    waited = reply.trace[-1].at - reply.trace[0].at
+    expect_flow("CREDIT-010", budget, blocked, reply, "the source waits for the paused sink", "> 0 ns", waited, holds=waited > 0)
+
+
+FAN_INS = (
+    fan_in(elements=(6, 6), capacity=1, schedule="producer-first"),
+    fan_in(elements=(9, 2), capacity=2, schedule="producer-first"),
+    fan_in(elements=(4, 4, 4), capacity=3, schedule="producer-first"),
+)
+"""Flows whose inbound streams fill side by side."""
+
+
+@checks("CREDIT-011", facet=Facet.FLOWS, kind="monitor")
+def credits_are_apart_at_fan_in(session: Session, budget: Budget) -> None:
+    """What one producer sends, and how full its stream is, leaves the credits of the other as they are."""
+    search_flows(session, budget, "CREDIT-011", FAN_INS, flows(replace(ANYTHING, most_middle=2)))
+
+
+@checks("CREDIT-012", facet=Facet.FLOWS, kind="monitor")
+def nobody_starves(session: Session, budget: Budget) -> None:
+    """An input that is not empty is served within a bounded number of turns, however busy the others are."""
+    stories = [fan_in(elements=(90, 90), capacity=capacity, schedule="producer-first") for capacity in (2, 8)]
+    search_flows(session, budget, "CREDIT-012", stories, flows(replace(ANYTHING, elements=12)))
+
+
+@checks("CREDIT-013", facet=Facet.FLOWS, kind="example")
+def pressure_travels_upstream(session: Session, budget: Budget) -> None:
+    """With the last of four stages held, the streams fill one after another, the last one first; released, everything arrives."""
+    for capacities in ((2, 2, 2), (4, 2, 3), (1, 1, 1)):
+        total = sum(capacities)
+        names = ("source", "processor", "processor2", "sink")
+        plain = line("processor", "processor", elements=total + 3)
+        edges = tuple(EdgeSpec(names[i], names[i + 1], capacity=capacity) for i, capacity in enumerate(capacities))
+        choices = filling(capacities, [int(capacity * edge.low_watermark_ratio) for capacity, edge in zip(capacities, edges, strict=True)])
+        spec = FlowSpec(plain.stages, edges, Schedule("scripted", choices), max_calls=4000)
+        reply = run_flow(session, spec)
+        released = next(place for place, event in enumerate(reply.trace) if isinstance(event, e.Dequeued) and event.stream == 2)
+        held = reply.trace[:released]
+        filled = _filled(held)
+        expect_flow("CREDIT-013", budget, spec, reply, "the order in which streams fill for good", [2, 1, 0], filled)
+        last = {event.stage: place for place, event in enumerate(held) if isinstance(event, e.Called) and event.fn in {"pull", "process"}}
+        order = sorted(last, key=last.__getitem__)
+        expect_flow("CREDIT-013", budget, spec, reply, "the order in which stages stop", ["processor2", "processor", "source"], order)
+        pulls = sum(isinstance(event, e.Called) and event.fn == "pull" for event in held)
+        expect_flow("CREDIT-013", budget, spec, reply, "elements in the queues when all have stopped", total, pulls)
+        peaks = [stream.peak_depth for stream in reply.streams]
+        expect_flow("CREDIT-013", budget, spec, reply, "the peak of every queue", list(capacities), peaks)
+        expect_flow("CREDIT-013", budget, spec, reply, "elements delivered after the release", total + 3, len(pushed(reply)))
+
+
+def _filled(trace: Iterable[e.AnyEvent]) -> list[int]:
+    """Return the streams under pressure at the end of a trace, in the order in which they came under it for good."""
+    filled: list[int] = []
+    for event in trace:
+        if isinstance(event, e.PressureChanged):
+            filled = [stream for stream in filled if stream != event.stream] + [event.stream] * event.on
+    return filled
+
+
+def _flushing(count: int, capacity: int, *roles: str, schedule: str = "consumer-first") -> FlowSpec:
+    script = Script((), DROP, flush=Answer("emit", count=count))
+    return line("aggregator", *roles, elements=2, capacity=capacity, scripts={"aggregator": script}, schedule=schedule)
+
+
+@checks("CREDIT-015", facet=Facet.FLOWS, kind="monitor")
+def a_flush_waits_its_turn(session: Session, budget: Budget) -> None:
+    """A flush of more than fits waits, enters in order as pressure allows, and is delivered completely."""
+    stories = [
+        *(
+            _flushing(3 * capacity, capacity, schedule=schedule)
+            for capacity in (1, 2, 4)
+            for schedule in ("consumer-first", "producer-first")
+        ),
+        _flushing(9, 3, "processor", schedule="producer-first"),
+        _flushing(5, 2, "aggregator"),
+    ]
+    for spec in stories[:-1]:
+        reply = run_flow(session, spec)
+        count = next(stage.script.flush.count for stage in spec.stages if stage.role == "aggregator")
+        due = [f"aggregator#{i}" for i in range(count)]
+        expect_flow("CREDIT-015", budget, spec, reply, "what was flushed arrives in order", due, pushed(reply))
+    search_flows(session, budget, "CREDIT-015", stories, flows(replace(ORDERLY, middle=("aggregator", "processor"), capacities=(1, 2))))

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import strategies as st
+from msgspec.structs import replace as with_
 
 from conformance.areas.watermarks import STORIES
 from conformance.checks import Budget, checks
-from conformance.errors import Violation
 from conformance.machines.search import search_streams
 from conformance.models.streams import Policy
-from conformance.strategies import ANYTHING, LOSSLESS, ORDERLY, PAUSE, fan_out, flows, line
-from conformance.subjects.protocol import Facet, FlowRunReply, FlowSettings, FlowSpec, Schedule, Script
+from conformance.strategies import ANYTHING, END, LOSSLESS, ORDERLY, PAUSE, READY, fan_out, flows, line
+from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Schedule, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.search import expect_end, run_flow, search_flows, with_flow
+from conformance.traces.search import calls_of, drops, expect_end, expect_flow, pushed, run_flow, search_flows
 
 LOSSY = replace(ORDERLY, middle=("processor", "filter"), most_middle=2, capacities=(1, 2), schedules=("producer-first", "scripted"))
 """Flows whose full streams lose elements."""
-
-
-def _expect(rule: str, budget: Budget, spec: FlowSpec, reply: FlowRunReply, message: str, expected: object, found: object) -> None:
-    """Evaluate one expectation about a directed flow."""
-    budget.touch(rule)
-    if expected != found:
-        raise with_flow(Violation(rule, message, expected=expected, found=found), spec, reply)
-
-
-def _pushed(reply: FlowRunReply) -> list[str | None]:
-    """Return the payload tags that sinks were given, in order."""
-    return [event.tag for event in reply.trace if isinstance(event, e.Called) and event.fn == "push"]
-
-
-def _drops(reply: FlowRunReply, reason: str) -> int:
-    """Return how many elements were lost for a reason."""
-    return sum(isinstance(event, e.Dropped) and event.reason == reason for event in reply.trace)
 
 
 @checks("POLICY-001", facet=Facet.FLOWS, kind="monitor")
@@ -69,11 +56,11 @@ def queue_full_is_an_error(session: Session, budget: Budget) -> None:
     expect_end(session, budget, "POLICY-004", fatal, {"Failed"})
     patient = replace_schedule(line(elements=4, capacity=1, policy="error", settings=FlowSettings(error_policy="skip")), held)
     reply = run_flow(session, patient)
-    _expect("POLICY-004", budget, patient, reply, "under skip the flow goes on", "Completed", reply.state)
-    lost = _drops(reply, "queue-full")
-    _expect("POLICY-004", budget, patient, reply, "what was not refused was delivered", 4 - lost, len(_pushed(reply)))
+    expect_flow("POLICY-004", budget, patient, reply, "under skip the flow goes on", "Completed", reply.state)
+    lost = drops(reply, "queue-full")
+    expect_flow("POLICY-004", budget, patient, reply, "what was not refused was delivered", 4 - lost, len(pushed(reply)))
     refused = "at least one" if lost else "none"  # how many depends on how long the failing source is left alone (SCHED-014)
-    _expect("POLICY-004", budget, patient, reply, "elements refused by a full stream whose consumer is held", "at least one", refused)
+    expect_flow("POLICY-004", budget, patient, reply, "elements refused by a full stream whose consumer is held", "at least one", refused)
 
 
 @checks("POLICY-005", facet=Facet.FLOWS, kind="monitor")
@@ -97,7 +84,7 @@ def dropping_producers_go_on(session: Session, budget: Budget) -> None:
 
 
 @checks("POLICY-007", facet=Facet.FLOWS, kind="example")
-def ten_pulls_eight_drops(session: Session, budget: Budget) -> None:
+def ten_pulls_eightdrops(session: Session, budget: Budget) -> None:
     """With the consumer held, ten pulls into a dropping stream of 2 are ten pulls and eight drops."""
     for policy, reason, survivors in (
         ("drop-oldest", "evicted-oldest", ["source#8", "source#9"]),
@@ -105,8 +92,8 @@ def ten_pulls_eight_drops(session: Session, budget: Budget) -> None:
     ):
         spec = line(elements=10, capacity=2, policy=policy, schedule="producer-first")
         reply = run_flow(session, spec)
-        _expect("POLICY-007", budget, spec, reply, f"drops under {policy}", 8, _drops(reply, reason))
-        _expect("POLICY-007", budget, spec, reply, f"survivors under {policy}", survivors, _pushed(reply))
+        expect_flow("POLICY-007", budget, spec, reply, f"drops under {policy}", 8, drops(reply, reason))
+        expect_flow("POLICY-007", budget, spec, reply, f"survivors under {policy}", survivors, pushed(reply))
 
 
 @checks("POLICY-008", facet=Facet.FLOWS, kind="monitor")
@@ -115,14 +102,91 @@ def every_element_is_accounted_for(session: Session, budget: Budget) -> None:
     search_flows(session, budget, "POLICY-008", (line(elements=8, capacity=2, policy="drop-oldest", schedule="producer-first"),), flows())
 
 
+RATES = ((10.0, 50, 64), (10.0, 20, 1), (3.0, 7, 2), (1000.0, 30, 4))
+"""Elements per second, elements, capacity."""
+
+
+def _limited(rate: float, elements: int, capacity: int, *, schedule: str = "consumer-first", busy_ns: int = 0) -> FlowSpec:
+    scripts = {"source": Script((Answer("emit", spends_ns=busy_ns),) * elements, END)}
+    plain = line(elements=elements, capacity=capacity, schedule=schedule, scripts=scripts)
+    return with_(plain, edges=tuple(with_(edge, policy="rate-limit", rate_per_s=rate) for edge in plain.edges))
+
+
+@checks("POLICY-009", facet=Facet.FLOWS, kind="example", requires=("rate_limit",))
+def not_faster_than_the_rate(session: Session, budget: Budget) -> None:
+    """In any window of W seconds at most ceil(r * W) + 1 elements enter a stream limited to r; none is lost."""
+
+    def law(spec: FlowSpec) -> None:
+        reply = run_flow(session, spec)
+        rate, elements = spec.edges[0].rate_per_s, len(spec.stages[0].script.answers)
+        expect_flow("POLICY-009", budget, spec, reply, "elements delivered", [f"source#{i}" for i in range(elements)], pushed(reply))
+        times = [event.at for event in reply.trace if isinstance(event, e.Enqueued)]
+        for first, start in enumerate(times):
+            for last in range(first, len(times)):
+                entered, most = last - first + 1, math.ceil(rate * (times[last] - start) / 1e9) + 1
+                message = f"elements that entered within {times[last] - start} ns at {rate} per second"
+                expect_flow("POLICY-009", budget, spec, reply, message, f"<= {most}", entered, holds=entered <= most)
+
+    for rate, elements, capacity in RATES:
+        for schedule in ("consumer-first", "producer-first"):
+            law(_limited(rate, elements, capacity, schedule=schedule))
+    drawn = st.builds(
+        _limited,
+        st.sampled_from((0.5, 4.0, 10.0, 100.0)),
+        st.integers(0, 12),
+        st.integers(1, 4),
+        schedule=st.sampled_from(("consumer-first", "producer-first")),
+        busy_ns=st.sampled_from((0, 1_000, 30_000_000, 300_000_000)),
+    )
+    budget.for_all(drawn, law, max_examples=30)
+    whole = _limited(*RATES[0])
+    reply = run_flow(session, whole)
+    took = reply.trace[-1].at - reply.trace[0].at
+    expect_flow("POLICY-009", budget, whole, reply, "virtual ns for 50 elements at 10 per second", ">= 4.8e9", took, holds=took >= 4.8e9)
+
+
+HELD = (
+    line(elements=6, capacity=4, schedule="producer-first", scripts={"sink": Script((PAUSE, READY, PAUSE, PAUSE), READY)}),
+    line("processor", elements=6, capacity=2, scripts={"sink": Script((PAUSE, PAUSE), READY)}),
+    fan_out(2, elements=6, sinks=(Script((PAUSE, READY, PAUSE), READY), Script((), READY))),
+    fan_out(2, elements=6, policies=("drop-oldest", "block-producer"), sinks=(Script((), PAUSE),)),
+)
+"""Flows whose sinks pause: with elements queued, behind a processor, on one branch of two."""
+
+
+@checks("POLICY-011", facet=Facet.FLOWS, kind="monitor")
+def a_pause_holds_back(session: Session, budget: Budget) -> None:
+    """While a sink pauses, what feeds its stream is not called but to probe."""
+    search_flows(session, budget, "POLICY-011", HELD, flows(replace(ANYTHING, elements=10)))
+
+
+@checks("POLICY-012", facet=Facet.FLOWS, kind="example", requires=("virtual_clock",))
+def probes_and_resumption(session: Session, budget: Budget) -> None:
+    """A paused sink gets its next element within a bounded delay, and after its `ready` nobody waits any more."""
+    for delay_ms in (1, 7, 50):
+        for pauses in (1, 3, 9):
+            sink = Script((PAUSE,) * pauses, READY)
+            spec = line(elements=12, scripts={"sink": sink}, settings=FlowSettings(sink_pause_delay_ms=delay_ms))
+            reply = run_flow(session, spec)
+            pushes = calls_of(reply, "push")
+            gaps = [after.at - before.at for before, after in pairwise(pushes)]
+            slow, quick = gaps[:pauses], gaps[pauses:]
+            bound = max(delay_ms, 100) * 1_000_000
+            message = f"ns from a pause to the next element, with a delay of {delay_ms} ms"
+            expect_flow(
+                "POLICY-012", budget, spec, reply, message, f"0 < gap <= {bound}", slow, holds=all(0 < gap <= bound for gap in slow)
+            )
+            expect_flow("POLICY-012", budget, spec, reply, "ns between elements after the sink's ready", [0] * len(quick), quick)
+
+
 @checks("POLICY-012", facet=Facet.FLOWS, kind="example")
 def pausing_for_ever(session: Session, budget: Budget) -> None:
     """A sink that answers pause to everything still receives every element of a finite source, and the flow ends."""
     for capacity in (1, 4):
         spec = line(elements=5, capacity=capacity, scripts={"sink": Script((), PAUSE)})
         reply = run_flow(session, spec)
-        _expect("POLICY-012", budget, spec, reply, "the flow ends", "Completed", reply.state)
-        _expect("POLICY-012", budget, spec, reply, "every element arrives", [f"source#{i}" for i in range(5)], _pushed(reply))
+        expect_flow("POLICY-012", budget, spec, reply, "the flow ends", "Completed", reply.state)
+        expect_flow("POLICY-012", budget, spec, reply, "every element arrives", [f"source#{i}" for i in range(5)], pushed(reply))
 
 
 @checks("POLICY-013", facet=Facet.FLOWS, kind="monitor")
@@ -138,7 +202,7 @@ def sources_are_told(session: Session, budget: Budget) -> None:
     spec = line(elements=4, capacity=1)
     reply = run_flow(session, spec)
     signals = [event.signal for event in reply.trace if isinstance(event, e.Notified)]
-    _expect("POLICY-013", budget, spec, reply, "the source was told to pause at each activation", 4, signals.count("pause"))
+    expect_flow("POLICY-013", budget, spec, reply, "the source was told to pause at each activation", 4, signals.count("pause"))
 
 
 @checks("POLICY-014", facet=Facet.FLOWS, kind="monitor")
@@ -146,6 +210,26 @@ def no_pull_while_told_to_pause(session: Session, budget: Budget) -> None:
     """No source is pulled between `pause` and `ready`."""
     stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1)]
     search_flows(session, budget, "POLICY-014", stories, flows(replace(ANYTHING, capacities=(1, 2))))
+
+
+@checks("POLICY-015", facet=Facet.FLOWS, kind="monitor")
+def sources_need_not_listen(session: Session, budget: Budget) -> None:
+    """A source that ignores what it is told of pressure loses nothing and floods nobody."""
+    stories = [line(elements=12, capacity=capacity, schedule="producer-first") for capacity in (1, 4)]
+    stories.append(fan_out(3, elements=8, capacity=2, schedule="producer-first"))
+    drawn = replace(LOSSLESS, capacities=(1, 2), elements=10, schedules=("producer-first", "scripted"))
+    search_flows(session, budget, "POLICY-015", stories, flows(drawn))
+
+
+@checks("POLICY-016", facet=Facet.FLOWS, kind="monitor")
+def only_neighbours_are_told(session: Session, budget: Budget) -> None:
+    """A source hears of the pressure of its own streams only."""
+    stories = [
+        line("processor", "processor", elements=20, capacity=2, schedule="producer-first"),
+        line("processor", elements=6, capacity=1, scripts={"sink": Script((PAUSE,) * 3, READY)}),
+        fan_out(2, elements=6, capacity=1),
+    ]
+    search_flows(session, budget, "POLICY-016", stories, flows(replace(ANYTHING, capacities=(1, 2))))
 
 
 def replace_schedule(spec: FlowSpec, schedule: Schedule) -> FlowSpec:

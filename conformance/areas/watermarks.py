@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace as with_
+
 from conformance.checks import Budget, checks
-from conformance.errors import Violation
+from conformance.errors import Refused, Violation
 from conformance.machines.search import Story, search_streams
 from conformance.models.streams import Policy
-from conformance.strategies import ORDERLY, PAUSE, READY, flows, line
-from conformance.subjects.protocol import Facet, Script
+from conformance.strategies import ANYTHING, EMIT, END, ORDERLY, PAUSE, READY, flows, line
+from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import run_flow, search_flows, with_flow
@@ -128,10 +130,90 @@ def on_off_on_off_end_to_end(session: Session, budget: Budget) -> None:
     search_flows(session, budget, "WMK-005", (line("processor", elements=5, capacity=1),), flows())
 
 
+SLOW = Script((), Answer("ready", spends_ns=1500))
+UNDER_PRESSURE = tuple(
+    line("processor", elements=20, capacity=capacity, schedule="producer-first", commands=(Command(after),), settings=settings)
+    for capacity, after in ((2, 7), (2, 8), (4, 13), (4, 14))
+    for settings in (FlowSettings(), FlowSettings(drain_timeout_ms=0))
+)
+"""Flows that are cancelled with streams under pressure, and stages held back by it."""
+
+
+@checks("WMK-006", facet=Facet.FLOWS, kind="monitor")
+def one_event_per_transition(session: Session, budget: Budget) -> None:
+    """In a flow every change of pressure is one event, with the depth that made it and the right instant and duration."""
+    quick = Script((Answer("emit", spends_ns=700),) * 12, END)
+    stories = [
+        line(elements=12, capacity=capacity, schedule="producer-first", scripts={"source": quick, "sink": SLOW}) for capacity in (1, 4)
+    ]
+    search_flows(session, budget, "WMK-006", (*stories, *UNDER_PRESSURE), flows(replace(ANYTHING, elements=10)))
+
+
 @checks("WMK-007", facet=Facet.FLOWS, kind="monitor")
 def pressure_is_counted(session: Session, budget: Budget) -> None:
     """The summary counts one pressure event per activation."""
     search_flows(session, budget, "WMK-007", (line(elements=5, capacity=1),), flows())
+
+
+@checks("WMK-008", facet=Facet.FLOWS, kind="monitor")
+def open_intervals_are_closed(session: Session, budget: Budget) -> None:
+    """Pressure that is on when a flow stops is switched off by its end, or counted in the statistics."""
+    failing = Script((Answer("trap", spends_ns=10),), EMIT)
+    stories = [line("processor", elements=9, capacity=2, schedule="producer-first", scripts={"processor": failing}), *UNDER_PRESSURE]
+    search_flows(session, budget, "WMK-008", stories, flows(replace(ANYTHING, elements=10, capacities=(1, 2))))
+
+
+CAPACITIES = (1, 2, 63, 64, 1000)
+BAD_RATIOS = (-0.1, -1.0, 1.0, 1.5, 1e300)
+"""Not a number and infinity are no JSON: a manifest can say them, this protocol cannot."""
+
+
+def _accepts(session: Session, spec: FlowSpec) -> bool:
+    try:
+        session.flows.run(spec)
+    except Refused:
+        return False
+    return True
+
+
+@checks("WMK-009", facet=Facet.STREAMS, kind="table")
+def no_stream_of_nothing(session: Session, budget: Budget) -> None:
+    """A stream of capacity 0 is refused, of 1 and more it is not."""
+    for capacity in (0, *CAPACITIES):
+        try:
+            accepted = session.streams.open(capacity).capacity == capacity
+        except Refused:
+            accepted = False
+        budget.expect_equal("WMK-009", accepted, capacity > 0, f"whether a stream of capacity {capacity} is accepted")
+
+
+@checks("WMK-009", facet=Facet.FLOWS, kind="table")
+def no_flow_with_a_stream_of_nothing(session: Session, budget: Budget) -> None:
+    """A flow with a stream of capacity 0 is refused before it runs, with 1 and more it is not."""
+    for capacity in (0, *CAPACITIES):
+        accepted = _accepts(session, line("processor", elements=1, capacity=capacity))
+        budget.expect_equal("WMK-009", accepted, capacity > 0, f"whether a flow with streams of capacity {capacity} is accepted")
+
+
+@checks("WMK-010", facet=Facet.STREAMS, kind="table")
+def no_impossible_low_mark(session: Session, budget: Budget) -> None:
+    """A low watermark ratio outside [0, 1) is refused, one inside is not."""
+    for ratio in (*BAD_RATIOS, 0.0, 0.5, 0.875):
+        try:
+            session.streams.open(4, ratio)
+            accepted = True
+        except Refused:
+            accepted = False
+        budget.expect_equal("WMK-010", accepted, 0 <= ratio < 1, f"whether the ratio {ratio} is accepted")
+
+
+@checks("WMK-010", facet=Facet.FLOWS, kind="table")
+def no_flow_with_an_impossible_low_mark(session: Session, budget: Budget) -> None:
+    """A flow with a low watermark ratio outside [0, 1) is refused before it runs."""
+    for ratio in (*BAD_RATIOS, 0.0, 0.5, 0.875):
+        plain = line("processor", elements=1)
+        spec = with_(plain, edges=(plain.edges[0], with_(plain.edges[1], low_watermark_ratio=ratio)))
+        budget.expect_equal("WMK-010", _accepts(session, spec), 0 <= ratio < 1, f"whether a flow with the ratio {ratio} is accepted")
 
 
 @checks("WMK-011", facet=Facet.FLOWS, kind="example", requires=("consumer_first",))
@@ -165,6 +247,14 @@ def the_peak_is_reported(session: Session, budget: Budget) -> None:
     held = Script((PAUSE, PAUSE), READY)
     stories = [line(elements=9, capacity=4, schedule="producer-first"), line(elements=5, capacity=4, scripts={"sink": held})]
     search_flows(session, budget, "WMK-013", stories, flows(replace(ORDERLY, capacities=(2, 4, 8))))
+
+
+@checks("WMK-014", facet=Facet.FLOWS, kind="monitor")
+def pressure_is_lifted_in_a_drain(session: Session, budget: Budget) -> None:
+    """A stage held back by pressure when an operator cancels goes on in the drain: everything queued is delivered."""
+    stories = [spec for spec in UNDER_PRESSURE if spec.settings.drain_timeout_ms]
+    drawn = replace(ANYTHING, failing=False, pausing=False, elements=10, capacities=(1, 2), schedules=("producer-first", "scripted"))
+    search_flows(session, budget, "WMK-014", stories, flows(drawn))
 
 
 @checks("WMK-015", facet=Facet.STREAMS, kind="machine")

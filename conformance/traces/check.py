@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from conformance.subjects.protocol import FlowRunReply, FlowSpec
-from conformance.traces import buffers, lifecycle, order, overflow, pressure, scheduling
+from conformance.traces import buffers, demand, endings, failures, lifecycle, order, overflow, pressure, scheduling
 from conformance.traces.events import AnyEvent
 from conformance.traces.monitors import MONITORS, Monitor
 from conformance.traces.view import View
 
-ROOMS = (lifecycle, order, pressure, overflow, scheduling, buffers)
+ROOMS = (lifecycle, order, pressure, overflow, scheduling, buffers, failures, endings, demand)
 """The modules whose monitors are known here; importing them fills `MONITORS`."""
 
 

@@ -114,3 +114,77 @@ class NoPullWhileToldToPause(Monitor):
         if isinstance(event, e.Called) and event.fn == "pull":
             told = self.view.stages[event.stage].told_to_pause
             self.expect(not told, f"{event.stage} was pulled after it had been told to pause")
+
+
+class PauseHoldsBack(Monitor):
+    """While a sink pauses, who feeds its stream is not called, except to probe: when the stream is empty and time has passed."""
+
+    rule = "POLICY-011"
+
+    def prepare(self) -> None:
+        """Nobody pauses."""
+        self.since: dict[str, int] = {}
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge a call of a producer by the sinks that it feeds."""
+        view = self.view
+        if isinstance(event, e.Returned) and event.outcome == "pause":
+            self.since[event.stage] = event.at
+        if not calls_producer(event) or not isinstance(event, e.Called):
+            return
+        for i in self.heeded(event.stage):
+            sink = view.consumer_of(i)
+            if view.stages[sink].paused:
+                probes = not view.streams[i].queue and event.at > self.since[sink]
+                message = f"{event.stage} was called while {sink} paused, with {len(view.streams[i].queue)} elements on stream {i}"
+                self.expect(
+                    probes, message, expected="a probe: an empty stream, and later", found=f"{event.at - self.since[sink]} ns later"
+                )
+
+    def heeded(self, stage: str) -> list[int]:
+        """Return the outputs whose sink's pause holds a stage back (CREDIT-010 excepts branches that may lose elements)."""
+        outputs = self.view.topology.stages[stage].outputs
+        if self.view.spec.settings.fan_out == "min-credit" or len(outputs) == 1:
+            return list(outputs)
+        return [i for i in outputs if self.view.streams[i].blocks]
+
+
+class WorksWithoutHelp(Monitor):
+    """A scripted source pays no attention to notices; what it made arrives all the same, and no stream overflows."""
+
+    rule = "POLICY-015"
+
+    def prepare(self) -> None:
+        """Nobody was told."""
+        self.told = False
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Note that somebody was told to pause; judge depths from then on."""
+        self.told |= isinstance(event, e.Notified) and event.signal == "pause"
+        if self.told and isinstance(event, e.Enqueued):
+            capacity = self.view.streams[event.stream].capacity
+            self.expect(event.depth <= capacity, f"stream {event.stream} overflowed", expected=f"<= {capacity}", found=event.depth)
+
+    def finish(self) -> None:
+        """Judge that everything arrived."""
+        view = self.view
+        if not self.told or view.state != "Completed" or view.failing:
+            return
+        for i, stream in enumerate(view.streams):
+            if stream.blocks:
+                message = f"elements taken from stream {i}, whose source ignores that it is told to pause"
+                self.expect(stream.dequeued == view.expected[i], message, expected=view.expected[i], found=stream.dequeued)
+
+
+class OnlyNeighboursAreTold(Monitor):
+    """A source is told of the pressure of its own streams, not of others'."""
+
+    rule = "POLICY-016"
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Judge each notice by the source's own streams."""
+        if not isinstance(event, e.Notified):
+            return
+        pressed = any(self.view.streams[i].blocks and self.view.streams[i].active for i in self.view.topology.stages[event.stage].outputs)
+        message = f"{event.stage} was told to {event.signal}"
+        self.expect(pressed == (event.signal == "pause"), message, expected="pressure on a stream of its own, or its end")

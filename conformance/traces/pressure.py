@@ -15,7 +15,7 @@ def calls_producer(event: e.AnyEvent) -> bool:
     return isinstance(event, e.Called) and event.fn in DATA_FUNCTIONS and event.fn != "push"
 
 
-class _Credits(Monitor):
+class CreditChanges(Monitor):
     """Compares the credits of an event with those before it."""
 
     def change(self, event: e.Enqueued | e.Dequeued, message: str) -> None:
@@ -25,7 +25,7 @@ class _Credits(Monitor):
         self.expect(event.credits == due, f"{message} on stream {event.stream}", expected=due, found=event.credits)
 
 
-class StartsWithCapacity(_Credits):
+class StartsWithCapacity(CreditChanges):
     """A stream starts with as many credits as it has places."""
 
     rule = "CREDIT-001"
@@ -38,7 +38,7 @@ class StartsWithCapacity(_Credits):
             self.expect(event.credits == due, message, expected=due, found=event.credits)
 
 
-class EnqueueSpendsOne(_Credits):
+class EnqueueSpendsOne(CreditChanges):
     """An enqueue spends one credit."""
 
     rule = "CREDIT-002"
@@ -49,7 +49,7 @@ class EnqueueSpendsOne(_Credits):
             self.change(event, "an enqueue did not spend one credit")
 
 
-class DequeueGivesOne(_Credits):
+class DequeueGivesOne(CreditChanges):
     """A dequeue gives one credit back."""
 
     rule = "CREDIT-003"
@@ -112,7 +112,7 @@ class NoCallUnderPressure(_Outputs):
                 self.expect(not stream.active, message)
 
 
-class NothingCostsNothing(_Credits):
+class NothingCostsNothing(CreditChanges):
     """An invocation that yields nothing spends no credit: the next event of its stream shows it."""
 
     rule = "CREDIT-007"
@@ -130,7 +130,7 @@ class NothingCostsNothing(_Credits):
             self.change(event, "an invocation that yielded nothing changed the credits")
 
 
-class EveryExitRestores(_Credits):
+class EveryExitRestores(CreditChanges):
     """However an element leaves a stream, its credit is back by the stream's next event."""
 
     rule = "CREDIT-008"

@@ -11,6 +11,7 @@ from conformance.checks import Budget
 from conformance.errors import Inconclusive, NotOffered, Refused, SubjectError, Violation
 from conformance.subjects.protocol import FlowRunReply, FlowSpec, features_of
 from conformance.subjects.session import Session
+from conformance.traces import events as e
 from conformance.traces.check import watch
 from conformance.traces.inferred import complete, needs
 from conformance.traces.offered import within
@@ -91,6 +92,47 @@ def expect_end(session: Session, budget: Budget, rule: str, spec: FlowSpec, stat
     budget.touch(rule)
     if reply.state not in allowed:
         raise with_flow(Violation(rule, "the flow ends in the wrong state", expected=" or ".join(allowed), found=reply.state), spec, reply)
+
+
+def expect_flow(
+    rule: str,
+    budget: Budget,
+    spec: FlowSpec,
+    reply: FlowRunReply,
+    message: str,
+    expected: object,
+    found: object,
+    *,
+    holds: bool | None = None,
+) -> None:
+    """Evaluate one expectation about a directed flow: `found` equals `expected`; or `holds`, where equality cannot say it.
+
+    Raises:
+        Violation: it does not; its evidence is the flow and the end of its trace.
+    """
+    budget.touch(rule)
+    if not (expected == found if holds is None else holds):
+        raise with_flow(Violation(rule, message, expected=expected, found=found), spec, reply)
+
+
+def calls_of(reply: FlowRunReply, *functions: str) -> list[e.Called]:
+    """Return the calls of some functions, in order."""
+    return [event for event in reply.trace if isinstance(event, e.Called) and event.fn in functions]
+
+
+def pushed(reply: FlowRunReply) -> list[str | None]:
+    """Return the payload tags that sinks were given, in order."""
+    return [event.tag for event in calls_of(reply, "push")]
+
+
+def drops(reply: FlowRunReply, reason: str) -> int:
+    """Return how many elements were lost for a reason."""
+    return sum(isinstance(event, e.Dropped) and event.reason == reason for event in reply.trace)
+
+
+def errors_of(reply: FlowRunReply) -> list[e.ErrorReported]:
+    """Return the errors that were reported, in order."""
+    return [event for event in reply.trace if isinstance(event, e.ErrorReported)]
 
 
 def search_flows(
