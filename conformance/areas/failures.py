@@ -12,7 +12,7 @@ from msgspec.structs import replace as with_
 from conformance.checks import Budget, checks
 from conformance.errors import Refused
 from conformance.strategies import ANYTHING, EMIT, END, KINDS, PASS, READY, flows, line
-from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
+from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Schedule, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.failures import FAILING, words
@@ -35,7 +35,8 @@ def failing(role: str, answers: Iterable[Answer | None], policy: str = "fail-fas
     rest = elements - sum(answer == EMIT for answer in first)
     script = Script((*first, *(EMIT,) * max(rest, 0)), END) if role == "source" else Script(first, usual)
     roles = (role,) if role in {"processor", "filter"} else ("processor",)
-    return line(*roles, elements=elements, scripts={role: script}, settings=FlowSettings(error_policy=policy, **settings))
+    plain = FlowSettings(error_policy=policy)
+    return line(*roles, elements=elements, scripts={role: script}, settings=with_(plain, **settings))
 
 
 def error(kind: str = "internal") -> Answer:
@@ -103,6 +104,12 @@ def _failing_at(role: str, failures: frozenset[int], policy: str, kind: str) -> 
     return failing(role, (error(kind) if i in failures else None for i in range(7)), policy, elements=7)
 
 
+def _crowded(policy: str) -> list[FlowSpec]:
+    """Return flows in which elements wait behind the one that fails."""
+    plain = [failing(role, (None, error()), policy) for role in ("processor", "filter", "sink")]
+    return [with_(spec, schedule=Schedule("producer-first")) for spec in plain]
+
+
 @checks("ERR-003", facet=Facet.FLOWS, kind="monitor")
 def skip_loses_one_element(session: Session, budget: Budget) -> None:
     """Under skip each failing element is lost, released and counted, and everything else arrives in order."""
@@ -116,7 +123,7 @@ def skip_loses_one_element(session: Session, budget: Budget) -> None:
         ),
         max_examples=20,
     )
-    search_flows(session, budget, "ERR-003", [failing("sink", (None, error()), "skip")], flows(BROKEN))
+    search_flows(session, budget, "ERR-003", _crowded("skip"), flows(BROKEN))
 
 
 @checks("ERR-004", facet=Facet.FLOWS, kind="monitor")
@@ -129,7 +136,7 @@ def log_and_continue_says_so(session: Session, budget: Budget) -> None:
         reply = run_flow(session, spec)
         reported = [words(event.stage) for event in errors_of(reply)]
         expect_flow("ERR-004", budget, spec, reply, "error events", [role] * len(failures), reported)
-    search_flows(session, budget, "ERR-004", [failing("sink", (None, error()), "log-and-continue")], flows(BROKEN))
+    search_flows(session, budget, "ERR-004", _crowded("log-and-continue"), flows(BROKEN))
 
 
 @checks("ERR-005", facet=Facet.FLOWS, kind="monitor")

@@ -181,7 +181,8 @@ def no_stream_of_nothing(session: Session, budget: Budget) -> None:
     """A stream of capacity 0 is refused, of 1 and more it is not."""
     for capacity in (0, *CAPACITIES):
         try:
-            accepted = session.streams.open(capacity).capacity == capacity
+            session.streams.open(capacity)
+            accepted = True
         except Refused:
             accepted = False
         budget.expect_equal("WMK-009", accepted, capacity > 0, f"whether a stream of capacity {capacity} is accepted")

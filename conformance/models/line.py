@@ -14,7 +14,7 @@ def filling(capacities: Sequence[int], lows: Sequence[int]) -> tuple[int, ...]:
     Every stage between makes one element of one; all streams block. Stage 0 feeds stream 0, and so on.
     """
     depths, active = [0] * len(capacities), [False] * len(capacities)
-    choices = []
+    choices: list[int] = []
     while True:
         ready = [stage for stage in range(len(capacities) + 1) if _ready(stage, depths, active)]
         if ready in ([], [len(capacities)]):

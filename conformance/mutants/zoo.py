@@ -10,6 +10,9 @@ from conformance.mutants import (
     faulty_buffers,
     faulty_contents,
     faulty_copies,
+    faulty_demand,
+    faulty_endings,
+    faulty_failures,
     faulty_flows,
     faulty_handles,
     faulty_pools,
@@ -34,6 +37,9 @@ ROOMS = (
     faulty_contents,
     faulty_copies,
     faulty_threads,
+    faulty_demand,
+    faulty_failures,
+    faulty_endings,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 
