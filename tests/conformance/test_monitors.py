@@ -13,6 +13,7 @@ from conformance.traces import events as e
 from conformance.traces.check import watch
 from conformance.traces.monitors import MONITORS, Monitor
 from conformance.traces.view import View
+from tests.conformance.bad_traces import MORE
 
 LINES = {
     "state": (e.StateChanged, ("old", "new")),
@@ -272,6 +273,7 @@ BAD = [
     ("OWN-041", LINE, (START, "enq 0 0 1 1 buffer=b0")),
     ("OWN-041", LINE, (START, "buf alloc b0 \n buf alloc b1 \n enq 0 0 1 1 buffer=b0 \n deq 0 0 0 2 buffer=b1")),
 ]
+BAD += MORE
 AT_THE_END = {"WMK-007", "WMK-013"}
 """The rules whose monitors need a summary; they have tests of their own."""
 
