@@ -39,12 +39,12 @@ class FlowDriver(Answers):
         "_batch",
         "_cancel_at",
         "_executions",
-        "_last_yield",
         "_pick",
         "_quantum",
         "_setups",
         "_started",
         "_todo",
+        "_turn_began",
         "flow",
         "report",
     )
@@ -81,7 +81,7 @@ class FlowDriver(Answers):
         self._todo: deque[Stage] = deque(stage for stage in self.stages if stage.has_lifecycle)
         self._batch = self.settings.batch
         self._executions = 0
-        self._last_yield = 0
+        self._turn_began = 0
         self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
 
@@ -217,7 +217,7 @@ class FlowDriver(Answers):
             return self._invoke(stage, Call.INIT, self._setups[stage.name].config)
         self._lifecycle.on(FlowEvent.INSTANTIATED)
         self._lifecycle.on(FlowEvent.STARTED)
-        self._started = self._last_yield = now
+        self._started = self._turn_began = now
         if self.settings.deadline_ns is not None:
             self._alarm = now + self.settings.deadline_ns
         self._phase = Phase.RUN
@@ -243,13 +243,13 @@ class FlowDriver(Answers):
             if self._observer is not None:
                 self._observer.notified(now, stage.name, signal)
             return self._invoke(stage, Call.NOTIFY, signal)
-        if self._executions >= self._batch or (now - self._last_yield >= self._quantum and self._executions):
+        if self._executions >= self._batch or (now - self._turn_began >= self._quantum and self._executions):
             if self._observer is not None:
                 self._observer.yielded(now, self._executions)
-            self._executions = 0
-            self._last_yield = now
-            self._set_due()
+            self._executions = self._due = 0
             return YIELD
+        if not self._executions:
+            self._turn_began = now  # and not when the last one ended: what others did between is not this flow's time
         if self._with_pending:
             self._deliver_pending(now)
         if self._open_circuits:
@@ -285,7 +285,7 @@ class FlowDriver(Answers):
 
     def _set_due(self) -> None:
         """Note when the clock alone has something to say: the deadline, the end of the drain, or the quantum."""
-        due = self._last_yield + self._quantum
+        due = self._turn_began + self._quantum
         self._due = due if self._alarm is None or due < self._alarm else self._alarm
 
     def _start_complete(self) -> None:

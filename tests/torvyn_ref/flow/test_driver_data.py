@@ -234,7 +234,7 @@ def test_ready_lifts_the_hold_at_once_and_resets_the_delay(kit):
 # ---- the shell's side
 
 
-def step_by_step(run):
+def step_by_step(run, on_yield=lambda: None):
     steps = []
     while (step := run.driver.next(run.clock.monotonic_ns())) is not DONE:
         steps.append(step)
@@ -242,6 +242,8 @@ def step_by_step(run):
             run.driver.resume(run.instances[step.stage.name].call(step.call, step.argument), run.clock.monotonic_ns())
         elif isinstance(step, Wait):
             run.clock.advance_to(step.until)
+        elif step is YIELD:
+            on_yield()
     return steps
 
 
@@ -257,6 +259,13 @@ def test_the_flow_gives_way_when_its_quantum_is_over(kit):
     run = kit.Run(linear(kit, 3, spends=200), LINE, settings=FlowSettings(quantum_ns=100))
     step_by_step(run)
     assert [event[1] for event in run.trace.of("yielded")] == [3, 3, 3]
+
+
+def test_what_others_do_between_two_turns_is_not_the_flows_quantum(kit):
+    run = kit.Run(linear(kit, 6), LINE, settings=FlowSettings(elements_per_yield=4, quantum_ns=100))
+    steps = step_by_step(run, on_yield=lambda: run.clock.advance(1000))
+    assert [event[1] for event in run.trace.of("yielded")] == [4] * (19 // 4)
+    assert steps.count(YIELD) == 19 // 4
 
 
 def test_a_done_flow_stays_done(kit):
