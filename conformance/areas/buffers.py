@@ -135,6 +135,7 @@ STORIES: tuple[Story, ...] = (
     Story((made(), READS, (ask("read-all", X), ask("buffer-size", X), *READS[:20]))),
     # nothing in it
     Story(((allocate(A, 0), freeze(A), drop(A)), (ask("read-all", X), read(X, 0, 0), read(X, 0, 1), read(X, 1, 1), ask("buffer-size", X)))),
+    Story(((allocate(A, 0), freeze(A), drop(A)), (clone(X, B), append(B, b"grown"), ask("size", B)))),
     # one name after another, and each read back
     Story(
         (

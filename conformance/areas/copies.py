@@ -58,6 +58,8 @@ STORIES: tuple[tuple[Step, ...], ...] = (
     ),
     # more than a byte can count
     (take(size=4096), *(write("b0", "x", offset=200 * i, times=200) for i in range(4)), read("b0"), read("b0"), read("b0", 0, 100)),
+    # more than a page at once
+    (take(size=8192), write("b0", "x", times=5000), read("b0"), read("b0", 0, 4097)),
     # chunk by chunk
     (take(), write("b0", "x", times=100), *(read("b0", offset, 32, chunked=True) for offset in range(0, 100, 32))),
     (take(), write("b0", "x", times=64), *(read("b0", offset, 32, chunked=True) for offset in range(0, 64, 32))),

@@ -51,6 +51,7 @@ LATE_CANCELS = tuple(
     for after in range(6, 14)
 )
 """A trap with elements on their way; then, for some of them, a cancel while draining."""
+FLUSH_FAILED = line("aggregator", scripts={"aggregator": Script((), Answer("drop"), flush=Answer("error"))})
 COMPLETE_FAILED = line(scripts={"sink": Script((), Answer("ready"), complete=Answer("error"))})
 
 ENDS = (NATURAL, EMPTY, CANCELLED, CANCELLED_AT_ONCE, FAILED, TRAPPED, OVERDUE, INIT_FAILED, LATE_ERRORS[1], LATE_CANCELS[5])
@@ -103,7 +104,11 @@ def through_draining(session: Session, budget: Budget) -> None:
 @checks("FLOW-005", facet=Facet.FLOWS, kind="example")
 def one_flow_per_reason(session: Session, budget: Budget) -> None:
     """Sources exhausted: Completed. Operator: Cancelled. Error, trap, deadline: Failed."""
-    expected = {"Completed": (NATURAL, EMPTY), "Cancelled": (CANCELLED, CANCELLED_AT_ONCE), "Failed": (FAILED, TRAPPED, OVERDUE)}
+    expected = {
+        "Completed": (NATURAL, EMPTY),
+        "Cancelled": (CANCELLED, CANCELLED_AT_ONCE),
+        "Failed": (FAILED, TRAPPED, OVERDUE, FLUSH_FAILED),
+    }
     for state, specs in expected.items():
         for spec in specs:
             expect_end(session, budget, "FLOW-005", spec, {state})

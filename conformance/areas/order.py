@@ -10,7 +10,7 @@ from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.machines.search import search_streams
 from conformance.strategies import ANYTHING, END, LOSSLESS, fan_in, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Script
+from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import run_flow, search_flows, with_flow
@@ -18,6 +18,11 @@ from conformance.traces.search import run_flow, search_flows, with_flow
 LIARS = replace(ANYTHING, lying=True)
 DEEP = tuple(line("processor", elements=8, capacity=4, schedule=schedule) for schedule in ("consumer-first", "producer-first"))
 """A straight flow with short and with full queues."""
+LATE = (
+    line(elements=20, capacity=8, schedule="producer-first", commands=(Command(5),)),
+    fan_in(elements=(4, 4), capacity=4, schedule="producer-first"),
+)
+"""Queues that are long when a cancelled flow drains, and where two streams join."""
 
 
 def _pushed(session: Session, budget: Budget, rule: str, spec: FlowSpec, expected: list[int]) -> None:
@@ -38,7 +43,7 @@ def first_in_first_out(session: Session, budget: Budget) -> None:
 @checks("ORD-001", facet=Facet.FLOWS, kind="monitor")
 def first_in_first_out_end_to_end(session: Session, budget: Budget) -> None:
     """In a flow every stream is first in, first out, and payloads arrive in the order in which they were made."""
-    search_flows(session, budget, "ORD-001", (*DEEP, *SHAPES), flows())
+    search_flows(session, budget, "ORD-001", (*DEEP, *SHAPES, *LATE), flows())
 
 
 @checks("ORD-002", facet=Facet.FLOWS, kind="monitor")
@@ -78,7 +83,7 @@ def called_in_queue_order(session: Session, budget: Budget) -> None:
     failing = Script((Answer("ready"), Answer("error")), Answer("ready"))
     policies = [FlowSettings(error_policy=policy, max_retries=2) for policy in ("skip", "log-and-continue", "retry", "fail-fast")]
     stories = [line(elements=4, scripts={"sink": failing}, settings=settings) for settings in policies]
-    search_flows(session, budget, "ORD-008", (*stories, *DEEP, *SHAPES), flows())
+    search_flows(session, budget, "ORD-008", (*stories, *DEEP, *SHAPES, *LATE), flows())
 
 
 @checks("ORD-010", facet=Facet.FLOWS, kind="monitor")

@@ -69,6 +69,16 @@ def freeze(handle: str, caller: str = ONE) -> dict[str, Any]:
 STORIES: tuple[Story, ...] = (
     # a whole life
     (allocate(), write("b0"), retag("b0"), transfer("b0", ONE, "host"), borrow("b0"), read("b0", TWO), end("b0"), release("b0", "host")),
+    # from hand to hand
+    (
+        allocate(),
+        write("b0"),
+        retag("b0"),
+        transfer("b0", ONE, TWO),
+        transfer("b0", TWO, THREE),
+        transfer("b0", THREE, ONE),
+        read("b0", ONE),
+    ),
     # strangers, one operation at a time, and nothing may have changed
     (
         allocate(),

@@ -57,6 +57,8 @@ STORIES: tuple[Story, ...] = (
     # between the marks, in both directions, without and with pressure
     (_open(8, 0.5), *_moves("++++++-+-+-+?+++?-+-+-+?---?+-+-+")),
     (_open(4, 0.0), *_moves("++++?-+--?+-+---?++++")),
+    # a place that is free while pressure is on: at the smallest capacities, too
+    *((_open(capacity, 0.0), *_moves("+" * capacity + "?-?+?" + "-" * capacity + "?+?")) for capacity in (2, 3)),
     # a push on a full stream, a pop on an empty one, a push after the end
     *((_open(2, 0.5, policy), *_moves("-?+++?+?---?++.?+?--?-")) for policy in Policy),
     # a full stream under each policy, for a while

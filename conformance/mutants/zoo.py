@@ -21,6 +21,8 @@ from conformance.mutants import (
     faulty_streams,
     faulty_threads,
     guests,
+    subtle_flows,
+    subtle_resources,
 )
 from conformance.mutants.registry import MUTANTS, Mutant
 from conformance.subjects.inprocess import InProcess
@@ -40,6 +42,8 @@ ROOMS = (
     faulty_demand,
     faulty_failures,
     faulty_endings,
+    subtle_resources,
+    subtle_flows,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

@@ -78,6 +78,15 @@ class EveryElementAccountedFor(Monitor):
 
     rule = "POLICY-008"
 
+    def prepare(self) -> None:
+        """Nothing has been dropped yet."""
+        self.dropped = [0] * len(self.view.streams)
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Count what the policies drop; what a drain discards is counted apart."""
+        if isinstance(event, e.Dropped) and event.reason != "discarded":
+            self.dropped[event.stream] += 1
+
     def finish(self) -> None:
         """Judge the balance of each stream at the end."""
         for i, stream in enumerate(self.view.streams):
@@ -87,6 +96,8 @@ class EveryElementAccountedFor(Monitor):
             if self.reply is not None:
                 found = self.reply.streams[i].elements
                 self.expect(found == stream.enqueued, f"elements of stream {i}", expected=stream.enqueued, found=found)
+                found = self.reply.streams[i].dropped
+                self.expect(found == self.dropped[i], f"dropped elements of stream {i}", expected=self.dropped[i], found=found)
 
 
 class NoticesAlternate(Monitor):
