@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_
 
 from conformance.subjects.protocol import Answer, Command, EdgeSpec, FlowSettings, FlowSpec, Schedule, Script, StageSpec
 
@@ -21,6 +22,10 @@ LOSING = ("drop-oldest", "drop-newest", "error")
 MIDDLE = ("processor", "filter", "router", "aggregator")
 SCHEDULES = ("consumer-first", "producer-first", "scripted")
 PORTS = ("a", "b")
+NO_PORT = "nope"
+"""A port that no router has."""
+PRIORITIES = ("critical", "high", "normal", "low", "background")
+CONTENT_TYPES = ("", "text/plain", "application/json", "x/ü")
 
 EMIT, DROP, END, READY, PAUSE = (Answer(do) for do in ("emit", "drop", "end", "ready", "pause"))
 PASS, REJECT = Answer("pass"), Answer("reject")
@@ -40,6 +45,9 @@ class Variety:
         pausing: sinks may answer `pause`.
         cancelling: an operator may cancel.
         lying: components claim sequence numbers of their own.
+        typed: components give their elements content types.
+        timed: calls take time.
+        priorities: flows have priorities, and mostly no batch size of their own.
         schedules: who runs next.
     """
 
@@ -54,6 +62,9 @@ class Variety:
     pausing: bool = True
     cancelling: bool = True
     lying: bool = False
+    typed: bool = False
+    timed: bool = False
+    priorities: bool = False
     schedules: tuple[str, ...] = SCHEDULES
 
 
@@ -79,7 +90,8 @@ def flows(draw: st.DrawFn, variety: Variety = ANYTHING) -> FlowSpec:
         ports = tuple(dict.fromkeys(edge.port for edge in edges if edge.source == name))
         stages.append(StageSpec(name, role, _script(draw, variety, role, ports)))
     settings = FlowSettings(
-        elements_per_yield=draw(st.sampled_from((32, 1, 4))),
+        elements_per_yield=draw(st.sampled_from((None, None, None, 4) if variety.priorities else (32, 1, 4))),
+        priority=draw(st.sampled_from(PRIORITIES)) if variety.priorities else "normal",
         error_policy=policy,
         max_retries=draw(st.integers(0, 2)) if policy == "retry" else 0,
         drain_timeout_ms=draw(st.sampled_from((5000, 0))) if variety.cancelling else 5000,
@@ -121,6 +133,8 @@ def _edges(
 def _script(draw: st.DrawFn, variety: Variety, role: str, ports: tuple[str, ...]) -> Script:
     usual, then = _usual(role, ports)
     unusual = [Answer("error", kind=kind) for kind in KINDS] + [Answer("trap")] if variety.failing else []
+    if variety.failing and role == "router":
+        unusual.append(Answer("route", ports=(*ports[:1], NO_PORT)))
     lie = 777 if variety.lying else 0
     answers: list[Answer] = []
     if role == "source":
@@ -133,6 +147,7 @@ def _script(draw: st.DrawFn, variety: Variety, role: str, ports: tuple[str, ...]
             answers.append(draw(st.sampled_from(unusual if odd else usual)))
         if not variety.pausing:
             answers = [READY if answer is PAUSE else answer for answer in answers]
+    answers = [_flavoured(draw, variety, answer) for answer in answers]
     if lie:
         answers = [_lying(answer, lie + i) for i, answer in enumerate(answers)]
         then = _lying(then, lie)
@@ -159,10 +174,19 @@ def _usual(role: str, ports: tuple[str, ...]) -> tuple[list[Answer], Answer]:
             return [READY, PAUSE], READY
 
 
+def _flavoured(draw: st.DrawFn, variety: Variety, answer: Answer) -> Answer:
+    """Let an answer take time, and give an element a content type, where flows may have that."""
+    if variety.timed:
+        answer = with_(answer, spends_ns=draw(st.sampled_from((0, 0, 1, 1000, 2_000_000))))
+    if variety.typed and answer.do == "emit":
+        answer = with_(answer, content_type=draw(st.sampled_from(CONTENT_TYPES)))
+    return answer
+
+
 def _lying(answer: Answer, claim: int) -> Answer:
     if answer.do != "emit":
         return answer
-    return Answer("emit", claims_sequence=claim)
+    return with_(answer, claims_sequence=claim)
 
 
 def _schedule(draw: st.DrawFn, variety: Variety) -> Schedule:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from conformance.subjects.protocol import EdgeSpec, FlowSpec
+from conformance.subjects.protocol import EdgeSpec, FlowSettings, FlowSpec
 
 STATES = ("Created", "Validated", "Instantiated", "Running", "Draining", "Completed", "Cancelled", "Failed")
 TERMINAL = frozenset({"Completed", "Cancelled", "Failed"})
@@ -30,11 +30,19 @@ LEGAL = frozenset(
 DATA_CALLS = {"source": "pull", "processor": "process", "sink": "push", "filter": "evaluate", "router": "route", "aggregator": "ingest"}
 """The call that moves one element through a stage of each role, by its WIT name."""
 
+BATCHES = {"critical": 128, "high": 64, "normal": 32, "low": 16, "background": 8}
+"""Stage executions between two yields, by priority (SCHED-007)."""
+
 FORWARDS = frozenset({"filter", "router"})
 """The roles that create no element (ORD-005)."""
 
 LOSSLESS = frozenset({"block-producer", "rate-limit"})
 """The overflow policies under which nothing is lost."""
+
+
+def batch_of(settings: FlowSettings) -> int:
+    """Return how many stage executions a flow makes between two yields: what it was given, else its priority's (SCHED-010)."""
+    return BATCHES[settings.priority] if settings.elements_per_yield is None else settings.elements_per_yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,10 @@ class Topology:
     def downstream(self, stage: str) -> frozenset[str]:
         """Return the stages that a stage's elements can reach."""
         return self._downstream[stage]
+
+    def upstream_of(self, stage: str) -> frozenset[str]:
+        """Return the stages from which elements can reach a stage."""
+        return frozenset(name for name, reached in self._downstream.items() if stage in reached)
 
     def upstream(self, stage: str, role: str) -> tuple[str, ...]:
         """Return the stages of a role from which elements can reach a stage."""

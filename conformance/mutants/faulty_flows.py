@@ -249,7 +249,7 @@ class TriesAgainUnasked(FlowDriver):
         super().__init__(*args, **options)
 
 
-@driver("first-branch-only", "ORD-010", "ORD-011")
+@driver("first-branch-only", "ORD-010", "ORD-011", "TOPO-008")
 class FirstBranchOnly(FlowDriver):
     """Only the first of several branches is fed."""
 

@@ -282,7 +282,7 @@ class FullIsNoError(Stream[Any]):
         super().__init__(replace(config, policy=OverflowPolicy.DROP_NEWEST) if silent else config)
 
 
-@stream("last-in-first-out", "ORD-001")
+@stream("last-in-first-out", "ORD-001", "ORD-009")
 class LastInFirstOut(Stream[Any]):
     """A stream gives its youngest element first."""
 

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from conformance.subjects.protocol import FlowRunReply, FlowSpec
-from conformance.traces import buffers, demand, endings, failures, lifecycle, order, overflow, pressure, scheduling
+from conformance.traces import (
+    buffers,
+    demand,
+    endings,
+    failures,
+    fairness,
+    lifecycle,
+    metadata,
+    order,
+    overflow,
+    pressure,
+    routing,
+    scheduling,
+    startup,
+    statistics,
+)
 from conformance.traces.events import AnyEvent
 from conformance.traces.monitors import MONITORS, Monitor
 from conformance.traces.view import View
 
-ROOMS = (lifecycle, order, pressure, overflow, scheduling, buffers, failures, endings, demand)
+ROOMS = (
+    *(lifecycle, startup, endings, statistics, order, metadata, routing),
+    *(pressure, demand, overflow, failures, scheduling, fairness, buffers),
+)
 """The modules whose monitors are known here; importing them fills `MONITORS`."""
 
 

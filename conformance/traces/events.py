@@ -29,7 +29,7 @@ class Called(Event, frozen=True, kw_only=True, tag="call"):
 
     `fn` is the WIT function name. `seq` is the element's sequence for data calls. `tag` is the payload that the component sees, as text,
     up to its first space. `buffer` is the handle that it is lent, named as in `buf` events. `timestamp` is the element's, where the subject
-    shows it.
+    shows it; `content_type` likewise.
     """
 
     stage: str
@@ -38,12 +38,14 @@ class Called(Event, frozen=True, kw_only=True, tag="call"):
     tag: str | None = None
     buffer: str | None = None
     timestamp: int | None = None
+    content_type: str | None = None
 
 
 class Returned(Event, frozen=True, kw_only=True, tag="ret"):
     """A component has answered: `outcome` is emit, drop, end, ok, ready, pause, pass, reject, route, error or trap.
 
-    `buffer` is the handle of what it emits, from subjects that do not show every element that enters a stream.
+    `buffer` is the handle of what it emits, from subjects that do not show every element that enters a stream. `content_type` is what it
+    gave the element that it emits, where it emits one.
     """
 
     stage: str
@@ -52,6 +54,7 @@ class Returned(Event, frozen=True, kw_only=True, tag="ret"):
     kind: str | None = None
     ports: list[str] | None = None
     buffer: str | None = None
+    content_type: str | None = None
 
 
 class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):

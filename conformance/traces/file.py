@@ -99,6 +99,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     stages: dict[str, p.StageStats]
     live_buffers: int
     copies: p.FlowCopies | None = None
+    duration_ns: int | None = None
 
 
 class Footer(Line, frozen=True, kw_only=True, tag="footer"):

@@ -59,6 +59,7 @@ def judge_events(
                 results[monitor.rule] = _broken(monitor, violation, at)
 
     for at, event in enumerate(events):
+        view.reach(event.at)
         ask(at, event)
         view.advance(event)
     ask(None, None)

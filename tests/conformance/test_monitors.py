@@ -13,6 +13,7 @@ from conformance.traces import events as e
 from conformance.traces.check import watch
 from conformance.traces.monitors import MONITORS, Monitor
 from conformance.traces.view import View
+from tests.conformance import bad_flows
 from tests.conformance.bad_traces import MORE
 
 LINES = {
@@ -272,9 +273,10 @@ BAD = [
     ("OWN-039", LINE, (START, "enq 0 0 1 1 buffer=b0 \n enq 0 1 2 0 buffer=b0")),
     ("OWN-041", LINE, (START, "enq 0 0 1 1 buffer=b0")),
     ("OWN-041", LINE, (START, "buf alloc b0 \n buf alloc b1 \n enq 0 0 1 1 buffer=b0 \n deq 0 0 0 2 buffer=b1")),
+    *bad_flows.BAD,
 ]
 BAD += MORE
-AT_THE_END = {"WMK-007", "WMK-013"}
+AT_THE_END = {"WMK-007", "WMK-013", "FLOW-016"}
 """The rules whose monitors need a summary; they have tests of their own."""
 
 

@@ -232,24 +232,36 @@ class Delivery:
     # ---------------------------------------------------------------- the end of a stage
 
     def _close(self, stage: Stage) -> None:
-        """The stage produces no more: its streams' ends travel downstream, upstream first (FLOW-008)."""
-        if stage.done:
-            return
-        stage.done = True
-        self._open_stages -= 1
-        if stage.is_source and stage.retry is None and stage.pending:
-            self._discard_pending(stage)
-        for edge in stage.outputs:
-            if edge.stream.complete():
-                edge.target.open_inputs -= 1
-                self._maybe_close(edge.target)
+        """The stage produces no more: its streams' ends travel downstream, upstream first (FLOW-008).
+
+        A loop and not a recursion: a flow may be deeper than Python's stack.
+        """
+        ending = deque((stage,))
+        while ending:
+            stage = ending.popleft()
+            if stage.done:
+                continue
+            stage.done = True
+            self._open_stages -= 1
+            if stage.is_source and stage.retry is None and stage.pending:
+                self._discard_pending(stage)
+            for edge in stage.outputs:
+                if edge.stream.complete():
+                    edge.target.open_inputs -= 1
+                    if self._ends(edge.target):
+                        ending.append(edge.target)
 
     def _maybe_close(self, stage: Stage) -> None:
+        if self._ends(stage):
+            self._close(stage)
+
+    def _ends(self, stage: Stage) -> bool:
+        """Tell whether a stage has nothing left to do; an aggregator is then flushed first."""
         if stage.open_inputs or stage.done or stage.is_source or stage.retry is not None or stage.pending or stage is self._running:
-            return
+            return False
         if any(edge.stream.items for edge in stage.inputs):
-            return
+            return False
         if stage.role is Role.AGGREGATOR and not stage.flushed:
             stage.flush_due = stage.may_have_work = True
-            return
-        self._close(stage)
+            return False
+        return True

@@ -14,6 +14,9 @@ from torvyn_ref.streams import StreamConfig
 MAX_FAN = 16
 """Edges leaving, or entering, one port of one stage (TOPO-004)."""
 
+MAX_STAGES = 1024
+"""Stages of one flow: the specification names no limit and allows one (TOPO-015)."""
+
 DEFAULT_PORT = "default"
 
 
@@ -43,7 +46,7 @@ class TopologyError(TorvynError):
     """A defect of the graph.
 
     `kind` is one of: empty, duplicate-stage, empty-name, unknown-stage, self-loop, source-has-input, sink-has-output, no-source, no-sink,
-    missing-input, missing-output, cycle, unreachable, fan-out, fan-in, parallel-edges.
+    missing-input, missing-output, cycle, unreachable, fan-out, fan-in, parallel-edges, too-many-stages.
     """
 
     def __init__(self, kind: str, message: str, *, where: str | None = None, code: str | None = None, **fields: Any) -> None:
@@ -92,6 +95,9 @@ def _defects(stages: Sequence[StageDef], edges: Sequence[EdgeDef], where: str | 
 
     if not stages:
         found("empty", "the flow has no stages", "E0900")
+        return errors
+    if len(stages) > MAX_STAGES:
+        found("too-many-stages", f"the flow has {len(stages)} stages, at most {MAX_STAGES} are allowed", "E0900")
         return errors
     names = Counter(stage.name for stage in stages)
     for name, count in names.items():

@@ -121,6 +121,8 @@ class FlowSettings(Message, frozen=True):
     """How a flow runs; the time quantum is off, time is virtual. Durations in milliseconds.
 
     Attributes:
+        elements_per_yield: stage executions between two yields; None takes the priority's.
+        priority: critical, high, normal, low or background.
         call_timeout_ms, init_timeout_ms, teardown_timeout_ms: bounds of one call, of one init, of one teardown (virtual_clock, as all that
             follow up to the sink's delay).
         cooperative_ms: how long a call in flight may still take after a cancel; then it is interrupted.
@@ -131,7 +133,8 @@ class FlowSettings(Message, frozen=True):
         breaker_cooldown_ms: how long it stays open.
     """
 
-    elements_per_yield: int = 32
+    elements_per_yield: int | None = 32
+    priority: str = "normal"
     error_policy: str = "fail-fast"
     max_retries: int = 0
     backoff_ms: int = 0
@@ -163,7 +166,12 @@ class FlowSpec(Message, frozen=True):
 
 
 class RunFlow(Request, frozen=True, tag="flows.run"):
-    """Run a flow to its end on a virtual clock → `flow-run`; fault `invalid-topology` or `invalid-config` when it must not start."""
+    """Run a flow to its end on a virtual clock → `flow-run`; fault `invalid-topology` or `invalid-config` when it must not start.
+
+    The fault for a graph lists in `fields` as `kinds` what is wrong with it: empty, duplicate-stage, empty-name, unknown-stage, self-loop,
+    source-has-input, sink-has-output, no-source, no-sink, missing-input, missing-output, cycle, unreachable, fan-out, fan-in,
+    parallel-edges, too-many-stages.
+    """
 
     spec: FlowSpec
 
@@ -186,10 +194,11 @@ class StreamStats(Message, frozen=True):
 
 
 class StageStats(Message, frozen=True):
-    """A stage's completion statistics."""
+    """A stage's completion statistics; `busy_ns` is the time inside the component, None where it is not kept."""
 
     invocations: int
     errors: int
+    busy_ns: int | None = None
 
 
 class FlowCopies(Message, frozen=True):
@@ -207,7 +216,7 @@ class FlowCopies(Message, frozen=True):
 class FlowRunReply(Reply, frozen=True, tag="flow-run"):
     """How a flow ended, and everything that happened; streams are in the order of the specification's edges.
 
-    `copies` is None where the runtime does not keep them.
+    `copies` is None where the runtime does not keep them, `duration_ns` (Running and Draining together) likewise.
     """
 
     state: str
@@ -216,3 +225,4 @@ class FlowRunReply(Reply, frozen=True, tag="flow-run"):
     stages: dict[str, StageStats]
     live_buffers: int
     copies: FlowCopies | None = None
+    duration_ns: int | None = None

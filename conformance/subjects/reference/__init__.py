@@ -16,6 +16,7 @@ from conformance.subjects.reference.parts import ReferenceParts as ReferencePart
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.flow.topology import MAX_STAGES
 
 CAPABILITIES = {
     Facet.RESOURCES: ("concurrency", "exhaustion_error", "rm_read=clamp", "state_tables"),
@@ -24,6 +25,8 @@ CAPABILITIES = {
         "concurrency",
         "consumer_first",
         "independent_per_branch",
+        "node_limit",
+        f"node_limit={MAX_STAGES}",
         "rate_limit",
         "state_tables",
         "virtual_clock",

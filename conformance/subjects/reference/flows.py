@@ -37,7 +37,7 @@ from torvyn_ref.flow import (
 )
 from torvyn_ref.flow.bounds import CallBounds
 from torvyn_ref.flow.breaker import BreakerSettings
-from torvyn_ref.flow.settings import FanOut
+from torvyn_ref.flow.settings import FanOut, Priority
 from torvyn_ref.flow.simulate import SimulatedTime, simulate
 from torvyn_ref.ids import FlowId, Owner
 from torvyn_ref.resources import ManagerConfig
@@ -68,7 +68,7 @@ class ReferenceFlows:
         observer = self._parts.observe(writer)
         manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
         writer.manager = manager
-        topology, settings, policy = self._topology(spec), _settings(spec.settings), _policy(spec.schedule)
+        topology, settings, policy = self._topology(spec), _settings(spec.settings, self._parts.settings), _policy(spec.schedule)
         if any(command.do != "cancel" for command in spec.commands):
             raise Refused("invalid-config", "the only command is cancel")
         instances: dict[str, ScriptedInstance] = {}
@@ -188,16 +188,18 @@ class _Shell:
             self._driver.cancel(Reason.OPERATOR_REQUEST)
 
 
-def _settings(settings: p.FlowSettings) -> FlowSettings:
+def _settings(settings: p.FlowSettings, make: Callable[..., FlowSettings]) -> FlowSettings:
     try:
         kind, fan_out = ErrorPolicyKind(settings.error_policy), FanOut(settings.fan_out)
+        priority = Priority(settings.priority)
     except ValueError as error:
         raise Refused("invalid-config", str(error)) from error
     try:
         breaker = None
         if settings.breaker_threshold:
             breaker = BreakerSettings(settings.breaker_threshold, settings.breaker_cooldown_ms * MILLISECOND)
-        return FlowSettings(
+        return make(
+            priority=priority,
             elements_per_yield=settings.elements_per_yield,
             quantum_ns=None,
             error_policy=ErrorPolicy(kind, settings.max_retries, settings.backoff_ms * MILLISECOND),
@@ -241,7 +243,7 @@ def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWri
             for stream in report.streams
         ),
         stages={
-            stage.name: p.StageStats(statistics[stage.name].invocations, statistics[stage.name].errors)
+            stage.name: p.StageStats(statistics[stage.name].invocations, statistics[stage.name].errors, statistics[stage.name].busy_ns)
             for stage in spec.stages
             if stage.name in statistics
         },
@@ -252,4 +254,5 @@ def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWri
             {str(reason): count for reason, count in report.copies.items()},
             {stage.name: stage.amplification for stage in report.stages},
         ),
+        duration_ns=report.duration_ns,
     )

@@ -10,7 +10,7 @@ from conformance.subjects.reference.threads import run_together
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
-from torvyn_ref.flow import FlowDriver, Topology
+from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
 from torvyn_ref.resources.states import LEGAL
@@ -35,6 +35,7 @@ class ReferenceParts:
         stream: makes the stream of the facet streams, and every edge of the facet flows.
         driver: the flow driver's class, or something that makes one with the same arguments.
         topology: builds a flow's graph, or refuses it.
+        settings: checks a flow's settings, or refuses them.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
         together: runs tasks in threads of their own.
@@ -47,6 +48,7 @@ class ReferenceParts:
     stream: Callable[[StreamConfig], Stream[Any]] = Stream
     driver: Callable[..., FlowDriver] = FlowDriver
     topology: Callable[..., Topology] = Topology.build
+    settings: Callable[..., FlowSettings] = FlowSettings
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
     together: Callable[[Sequence[Callable[[], None]]], None] = run_together

@@ -37,12 +37,15 @@ class TraceWriter(Observer):
             self.events.append(e.Called(at=at, stage=stage, fn=str(call)))
         else:
             tag, buffer = self._tag(element), show_handle(element.handle)
-            self.events.append(e.Called(at=at, stage=stage, fn=str(call), seq=element.sequence, tag=tag, buffer=buffer))
+            content_type = element.content_type or None
+            event = e.Called(at=at, stage=stage, fn=str(call), seq=element.sequence, tag=tag, buffer=buffer, content_type=content_type)
+            self.events.append(event)
 
     def returned(self, at: int, stage: str, call: Call, answer: Answer) -> None:
         """Write it down."""
         outcome, kind, ports = _outcome(call, answer)
-        self.events.append(e.Returned(at=at, stage=stage, fn=str(call), outcome=outcome, kind=kind, ports=ports))
+        kept = (answer.content_type or None) if isinstance(answer, Output) else None
+        self.events.append(e.Returned(at=at, stage=stage, fn=str(call), outcome=outcome, kind=kind, ports=ports, content_type=kept))
 
     def enqueued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
         """Write it down."""
