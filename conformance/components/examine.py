@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hypothesis.strategies import SearchStrategy
+
 from conformance.checks import Budget, Depth
 from conformance.components import probes
 from conformance.components.laws import compare, judge, same
@@ -17,6 +19,9 @@ from conformance.subjects.connect import Connection
 
 MOST_ROUNDS = 6
 """Searches for further findings in one check; each ends with one finding, or with none."""
+
+REDUCTIONS = 40
+"""Scenarios that are drawn to make one smaller which nothing else made small."""
 
 GIVEN = "steps"
 """The check that plays the user's own steps."""
@@ -270,11 +275,16 @@ class Examination:
         if check.name == "determinism":
             self._twice(check, probe.directed)
             return
-        for scenario in probe.directed:
-            for suspicion in self._look_at(scenario):
+        for directed in probe.directed:
+            for suspicion in self._look_at(directed):
                 check.add(suspicion)
+        done: set[tuple[str, str]] = set()
         if probe.drawn is not None and (check.found or not probe.only_to_shrink):
-            self._search(check, probe)
+            self._search(check, probe.drawn, probe.examples, done)
+        for suspicion in list(check.found.values()):
+            scenario = suspicion.scenario
+            if suspicion.key not in done and scenario is not None and any(step.call in probes.MOVING for step in scenario.steps):
+                self._search(check, probes.smaller_than(scenario), REDUCTIONS, done, only=suspicion.key)
 
     def _probe_of(self, name: str) -> probes.Probe:
         material = probes.Material(self.life, self.wishes.payloads, self.wishes.only_payloads, self.wishes.deep)
@@ -319,25 +329,41 @@ class Examination:
                 for suspicion in same(self.player.play(engine, scenario), self.player.play(engine, scenario)):
                     check.add(suspicion)
 
-    def _search(self, check: Examined, probe: probes.Probe) -> None:
-        """Draw scenarios: for what nobody has thought of, and for the smallest that shows what is known."""
+    def _search(
+        self,
+        check: Examined,
+        drawn: SearchStrategy[Scenario],
+        examples: int,
+        done: set[tuple[str, str]],
+        *,
+        only: tuple[str, str] | None = None,
+    ) -> None:
+        """Draw scenarios: for what nobody has thought of, and for the smallest that shows what is known.
+
+        Args:
+            check: gets what is found.
+            drawn: what to try.
+            examples: how many of them.
+            done: what has been made small already; what is found is added.
+            only: look for nothing else.
+        """
         depth = Depth.DEEP if self.wishes.deep else Depth.QUICK
-        done: set[tuple[str, str]] = set()
 
         def law(scenario: Scenario) -> None:
             for suspicion in self._look_at(scenario):
-                if suspicion.key not in done:
+                if suspicion.key not in done and only in {None, suspicion.key}:
                     raise FoundError(suspicion)
 
         for number in range(MOST_ROUNDS):
             budget = Budget(depth=depth, seed=self.wishes.seed, check=f"{check.name}/{number}")
             try:
                 with blind():
-                    budget.for_all(probe.drawn, law, max_examples=probe.examples)  # type: ignore[arg-type]  # callers have one
+                    budget.for_all(drawn, law, max_examples=examples)
             except FoundError as found:
                 done.add(found.suspicion.key)
                 check.add(found.suspicion)
-                continue
+                if only is None:
+                    continue
             except BaseExceptionGroup as group:  # the search could not repeat what it saw
                 found_error = next((error for error in _leaves(group) if isinstance(error, FoundError)), None)
                 if found_error is None:

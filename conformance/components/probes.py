@@ -74,6 +74,9 @@ HOSTILE: tuple[str, ...] = (
 FAULT_KINDS = ("allocation-failed", "capacity-exceeded", "out-of-bounds")
 MOST_FAULTS = 4
 
+MOVING = frozenset({*DATA_CALL.values(), "notify-backpressure"})
+"""The calls between set-up and the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -157,6 +160,25 @@ def _digits(number: int) -> bytes:
     return str(number).encode()
 
 
+def smaller_than(scenario: Scenario) -> st.SearchStrategy[Scenario]:
+    """Draw scenarios with some of a scenario's element steps, their payloads cut short, their content types left out."""
+    body = [number for number, step in enumerate(scenario.steps) if step.call in MOVING]
+
+    def trimmed(step: Step) -> st.SearchStrategy[Step]:
+        def trim(keep: int, *, typed: bool) -> Step:
+            cut = replace(step, payload=step.payload[:keep])
+            return cut if typed else replace(cut, content_type="", buffer_type="")
+
+        return st.builds(trim, st.integers(0, len(step.payload)), typed=st.booleans())
+
+    def rebuilt(kept: tuple[Step | None, ...]) -> Scenario:
+        drawn = dict(zip(body, kept, strict=True))
+        steps = (drawn.get(number, step) for number, step in enumerate(scenario.steps))
+        return replace(scenario, steps=tuple(step for step in steps if step is not None))
+
+    return st.tuples(*(st.none() | trimmed(scenario.steps[number]) for number in body)).map(rebuilt)
+
+
 def life_cycle(material: Material) -> Probe:
     """Set up and torn down, with nothing in between and with an end of input at once."""
     life = material.life
@@ -232,8 +254,8 @@ def allocator(material: Material, asked: Mapping[str, int]) -> Probe:
                 for lasting in (False, True):
                     faulty = replace(step, fault=p.AllocatorFault(at, kind, lasting))
                     directed.append(Scenario((*plain.steps[:number], faulty, *plain.steps[number + 1 :])))
-    if asked.get(DATA_CALL[life.role], 0):
-        for_good = p.AllocatorFault(1, lasting=True)
+    for at in range(1, min(asked.get(DATA_CALL[life.role], 0), MOST_FAULTS) + 1):
+        for_good = p.AllocatorFault(at, lasting=True)
         directed.append(life.of([replace(life.element(material.usual, times=GROWING + 2), fault=for_good)]))
     faults = st.builds(p.AllocatorFault, st.integers(1, MOST_FAULTS), st.sampled_from(FAULT_KINDS), st.booleans())
     one = st.builds(lambda step, fault: life.of([replace(step, fault=fault)]), material.elements(), faults)

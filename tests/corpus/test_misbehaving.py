@@ -60,7 +60,7 @@ def five_times(call):
 
 
 def test_every_outcome_has_a_test():
-    assert {entry["outcome"] for entry in MISBEHAVING} == {"trap", "never-returns", "leak", "host-must-refuse", "error"}
+    assert {entry["outcome"] for entry in MISBEHAVING} == {"trap", "never-returns", "leak", "host-must-refuse", "error", "hidden"}
 
 
 @entries("trap")
@@ -113,3 +113,50 @@ def test_the_engine_lets_it_through_and_the_host_has_to_stop_it(drive, entry):
 def test_it_answers_what_its_caller_must_report(drive, entry):
     _, call = ready(drive, entry)
     assert call() == ["no-such-port"]
+
+
+@entries("hidden")
+def test_a_few_ordinary_calls_show_nothing(drive, entry):
+    host, call = ready(drive, entry)
+    five_times(call)
+    assert host.live <= 1
+
+
+# What hides, and what brings it out
+
+
+@pytest.mark.parametrize(("name", "budget"), [("refused-traps", 63), ("refused-leaks", 100)])
+def test_a_refused_buffer_brings_it_out(drive, name, budget):
+    host = drive(name, budget=budget)
+    if name == "refused-traps":
+        with pytest.raises(wasmtime.WasmtimeError, match="unreachable"):
+            host.process(b"x")
+    else:
+        host.process(b"x")
+        assert host.live == 1
+
+
+def test_odd_input_brings_it_out(drive):
+    with pytest.raises(wasmtime.WasmtimeError, match="unreachable"):
+        drive("odd-input-traps").process(b"\xff")
+    with pytest.raises(wasmtime.WasmtimeError, match="unreachable"):
+        drive("config-traps").init("{}")
+
+
+def test_the_guest_that_slows_down_runs_out_of_fuel_in_the_end(drive):
+    host = drive("slow-down")
+
+    def for_long():
+        for _ in range(20_000):
+            host.process(b"x")
+
+    with pytest.raises(wasmtime.WasmtimeError, match="all fuel consumed"):
+        for_long()
+
+
+def test_the_guest_that_holds_on_keeps_one_buffer(drive):
+    host = drive("holds-on")
+    for _ in range(3):
+        host.process(b"x")
+    host.teardown()
+    assert host.live == 1

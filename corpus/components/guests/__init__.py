@@ -1,6 +1,6 @@
 """Every component of the corpus, in catalogue order."""
 
-from corpus.components.guests import misbehaving, probe_ops, probes, processors, routing, sinks, sources
+from corpus.components.guests import hidden, misbehaving, probe_ops, probes, processors, routing, sinks, sources
 from corpus.components.wat import Guest
 
 GUESTS: tuple[Guest, ...] = (
@@ -11,4 +11,5 @@ GUESTS: tuple[Guest, ...] = (
     *probes.GUESTS,
     *probe_ops.GUESTS,
     *misbehaving.GUESTS,
+    *hidden.GUESTS,
 )

@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     """The engine lets it through: the host's own state has to stop it."""
     LEAK = "leak"
     """Calls succeed; buffers stay behind until the host takes them back."""
+    HIDDEN = "hidden"
+    """A few ordinary calls show nothing: it takes many, a host under pressure, or odd input."""
     ERROR = "error"
     """A call answers with an error its caller has to report, such as a port that does not exist."""
 
