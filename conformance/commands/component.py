@@ -19,6 +19,7 @@ from conformance.components.result import ValidationReport
 from conformance.components.steps import read_steps
 from conformance.components.text import render
 from conformance.components.validate import validate
+from conformance.components.written import component_html, component_sarif
 from conformance.errors import SubjectError, SuiteError
 from conformance.subjects.connect import FORMS, Connection
 from conformance.subjects.stdio import StdioSettings
@@ -32,6 +33,8 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    SARIF = "sarif"
+    HTML = "html"
 
 
 def component(
@@ -61,7 +64,10 @@ def component(
     buffer_budget: Annotated[int, typer.Option("--buffer-budget", min=1, help="Bytes of buffers that --steps may hold.")] = BUDGET_BYTES,
     output_format: Annotated[Format, typer.Option("--format", help="How to write the result.")] = Format.TEXT,
     output: Annotated[Path | None, typer.Option("--output", help="Write the result to this file instead of standard output.")] = None,
-    report_file: Annotated[Path | None, typer.Option("--report", help="Write the result as JSON to this file, too.")] = None,
+    report_files: Annotated[
+        list[Path] | None,
+        typer.Option("--report", help="Write the result to this file, too: .json, .sarif or .html by its ending. Repeatable."),
+    ] = None,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that the runtime may take for one answer.")
     ] = StdioSettings().reply_timeout,
@@ -76,6 +82,7 @@ def component(
     """Validate a component: its bytes, its manifest, and what it does on every engine."""
     if only_payloads and not payloads:
         raise SuiteError("--only-payloads needs at least one --payload")
+    reports = [(path, _form(path)) for path in report_files or ()]
     targets = find_targets(target, config=config, grants=grants or (), ports=ports or (), node=node)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     wishes = Wishes(
@@ -99,11 +106,31 @@ def component(
         raise SuiteError(f"the subject {subject!r} did not introduce itself: {error}\n{error.detail}".rstrip()) from error
     finally:
         connection.close()
-    if report_file is not None:
-        emit(as_json(report), report_file)
+    for path, form in reports:
+        emit(_written(report, form), path)
     emit(_written(report, output_format), output)
     raise typer.Exit(report.exit_code)
 
 
+def _form(path: Path) -> Format:
+    """Return the format that a file's ending says.
+
+    Raises:
+        SuiteError: it says none.
+    """
+    known = {".json": Format.JSON, ".sarif": Format.SARIF, ".html": Format.HTML, ".txt": Format.TEXT}
+    if path.suffix not in known:
+        raise SuiteError(f"--report {path}: the ending says no format; there are {', '.join(known)}")
+    return known[path.suffix]
+
+
 def _written(report: ValidationReport, output_format: Format) -> bytes | str:
-    return as_json(report) if output_format is Format.JSON else render(report)
+    match output_format:
+        case Format.JSON:
+            return as_json(report)
+        case Format.SARIF:
+            return component_sarif(report)
+        case Format.HTML:
+            return component_html(report)
+        case Format.TEXT:
+            return render(report)

@@ -33,6 +33,7 @@ def diagnose(trail: Trail, event: Event) -> Suspicion:
         kind,
         message,
         scenario=trail.up_to(event),
+        expected="an answer",
         found=event.answer.message,
         related=related,
         engines=(trail.engine,),

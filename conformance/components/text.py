@@ -23,18 +23,18 @@ MOST_STEPS = 12
 
 def render(report: ValidationReport) -> str:
     """Return a whole validation."""
-    lines = [f"{report.target}: {report.verdict}"]
+    lines = [f"{clean(report.target)}: {report.verdict}"]
     lines += [f"  {clean(reason)}" for reason in report.reasons]
     for component in report.components:
         if len(report.components) > 1:
-            lines += ["", f"{component.component}: {component.verdict}"]
+            lines += ["", f"{clean(component.component)}: {component.verdict}"]
         lines += ["", *_facts(component)]
         lines += [line for finding in component.findings for line in ("", *render_finding(finding).splitlines())]
         lines += [""] + [_played(each) for each in component.played] if component.played else []
         lines += ["", *(_check(line) for line in component.checks)]
     engines = ", ".join(engine or "of its choice" for engine in report.engines)
     bound = "" if report.budget_seconds is None else f" of {report.budget_seconds:g}"
-    lines += ["", f"on {report.subject}, engines {engines}; seed {report.seed}, {report.depth}, {report.seconds:.1f}{bound} s"]
+    lines += ["", f"on {clean(report.subject)}, engines {engines}; seed {report.seed}, {report.depth}, {report.seconds:.1f}{bound} s"]
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +84,7 @@ def _facts(component: ComponentReport) -> list[str]:
     if facts.fuel:
         lines.append("fuel at most: " + ", ".join(f"{call} {fuel}" for call, fuel in facts.fuel.items()))
     if facts.answers:
-        lines.append("answers: " + ", ".join(f"{answer} x{count}" for answer, count in facts.answers.items()))
+        lines.append("answers: " + clean(", ".join(f"{answer} x{count}" for answer, count in facts.answers.items())))
     return lines
 
 
