@@ -17,11 +17,12 @@ from typing import Annotated, Any, TextIO
 import anyio
 import typer
 
-from torvyn_ref import config, session, summary
-from torvyn_ref.clock import SystemClock
+from torvyn_ref import config, session, summary, tracing
+from torvyn_ref.clock import Clock, SystemClock, VirtualClock
 from torvyn_ref.errors import TorvynError, raise_all
 from torvyn_ref.flow import FlowState
 from torvyn_ref.host import Attachments, Host
+from torvyn_ref.observe.plot import Axis
 from torvyn_ref.packaging import Credentials, RegistryOptions
 from torvyn_ref.planning import StageInfo, each
 from torvyn_ref.reactor import open_feed
@@ -161,6 +162,47 @@ def run(
 
 
 @app.command()
+def trace(
+    project: ProjectArgument,
+    flow: FlowOption = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FILE|-", help="Write the trace, JSON lines; - is stdout, the default without --plot."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the depth of every queue over time.")] = None,
+    axis: Annotated[Axis, typer.Option("--axis", help="What the picture's width is: time, or steps (enqueues and dequeues).")] = Axis.TIME,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="NAME", help="consumer-first, producer-first or drawn:SEED; as configured, when not given."),
+    ] = None,
+    virtual: Annotated[  # noqa: FBT002  # typer's way to write a flag
+        bool, typer.Option("--virtual", help="On a virtual clock: time passes only where the flow waits. Every run is the same.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Stop after N elements have entered.")] = None,
+    overrides: SetOption = None,
+    audit: AuditOption = None,
+    offline: OfflineOption = False,  # noqa: FBT002  # as above
+    insecure: InsecureOption = False,  # noqa: FBT002  # as above
+) -> None:
+    """Run a flow and write down what happens: a trace that torvyn-conformance can judge, a picture of its queues, or both."""
+    interruption = session.Interruption()
+    with _reported("trace", interruption, as_json=False), ExitStack() as stack:
+        if schedule is not None:
+            tracing.parse_schedule(schedule)  # before anything is loaded
+        clock = VirtualClock() if virtual else None
+        host = stack.enter_context(_host(project, overrides, audit, offline=offline, insecure=insecure, clock=clock))
+        target = "-" if out is None and plot is None else out
+        lines = None if target is None else stack.enter_context(tracing.open_trace(target))
+        attachments = Attachments(stdout=_guest_output(sys.stderr), stderr=_guest_output(sys.stderr), limit=limit)
+        wanted = tracing.Wanted(lines, plot, axis)
+        outcome = tracing.run(host, flow, wanted, schedule=schedule, attachments=attachments, interruption=interruption)
+        for warning in outcome.prepared.warnings:
+            warn(warning)
+        summary.show(outcome, console)
+        raise typer.Exit(_exit_code(whole=outcome.report.state is not FlowState.FAILED, sink=None, interruption=interruption))
+
+
+@app.command()
 def check(
     project: ProjectArgument,
     flow: FlowOption = None,
@@ -227,13 +269,15 @@ def main() -> None:
 
 
 @contextmanager
-def _host(project: Path, overrides: list[str] | None, audit: str | None, *, offline: bool, insecure: bool) -> Iterator[Host]:
+def _host(
+    project: Path, overrides: list[str] | None, audit: str | None, *, offline: bool, insecure: bool, clock: Clock | None = None
+) -> Iterator[Host]:
     loaded = config.load(project, overrides=_overrides(overrides or []))
     with ExitStack() as stack:
         log = AuditLog(_audit_sink(loaded, audit, stack), SystemClock())
         token = os.environ.get("TORVYN_REGISTRY_TOKEN")
         registry = RegistryOptions(insecure=insecure, credentials=Credentials(token=token) if token else None)
-        host = Host(loaded, audit=log, registry=registry, offline=offline)
+        host = Host(loaded, clock=clock, audit=log, registry=registry, offline=offline)
         stack.callback(host.close)
         yield host
         if log.lost:

@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torvyn_ref.calls import FlowContext
-from torvyn_ref.clock import Clock, SystemClock
+from torvyn_ref.clock import Clock, SystemClock, VirtualClock
 from torvyn_ref.config import Flow, NodeSettings, Project
 from torvyn_ref.engine.choice import make_engine
 from torvyn_ref.engine.compilecache import CompileCache
@@ -32,6 +32,7 @@ from torvyn_ref.flow import (
     StageDef,
     StageSetup,
 )
+from torvyn_ref.flow.scheduling import SchedulingPolicy
 from torvyn_ref.flow.settings import MICROSECOND, MILLISECOND, Priority
 from torvyn_ref.ids import FlowId, Ids, Owner
 from torvyn_ref.observe import Level, Registry, observe
@@ -73,6 +74,7 @@ class Attachments:
         stdout, stderr: where granted output of guests goes.
         limit: elements after which the sources count as exhausted.
         observer: hears the flow's events.
+        policy: which ready stage runs next; None is as configured.
     """
 
     feed: Feed | None = None
@@ -82,6 +84,7 @@ class Attachments:
     stderr: OutputSink | None = None
     limit: int | None = None
     observer: Observer | None = None
+    policy: SchedulingPolicy | None = None
 
 
 NOTHING_ATTACHED = Attachments()
@@ -172,8 +175,8 @@ class Host:
                 setups,
                 flow=flow,
                 resources=self.resources,
-                settings=_flow_settings(self.project, plan.flow, attachments.limit),
-                policy=ProducerFirst() if plan.flow.scheduling == "producer-first" else ConsumerFirst(),
+                settings=self._flow_settings(plan.flow, attachments.limit),
+                policy=attachments.policy or (ProducerFirst() if plan.flow.scheduling == "producer-first" else ConsumerFirst()),
                 observer=self._observer(plan, flow, setups, wall_offset_ns, attachments, stack),
                 wall_offset_ns=wall_offset_ns,
             )
@@ -182,6 +185,13 @@ class Host:
                 attachments.feed.connect(lambda gate: driver.gate(source, closed=gate is Gate.CLOSED))
             warnings = (*self.project.warnings, *plan.warnings)
             return PreparedFlow(plan.name, driver, instances, plan.stages, warnings, stack.pop_all())
+
+    def record_start(self, prepared: PreparedFlow) -> None:
+        """Tell the audit log that a flow starts, and see to it that its closing tells how it ended."""
+        self.audit.emit(EventKind.FLOW_STARTED, flow=prepared.name)
+        prepared._cleanup.callback(  # noqa: SLF001  # the host's own bookkeeping
+            lambda: self.audit.emit(EventKind.FLOW_TERMINATED, flow=prepared.name, state=str(prepared.driver.state))
+        )
 
     def start(self, reactor: Reactor, prepared: PreparedFlow) -> FlowHandle:
         """Run a prepared flow in a reactor.
@@ -196,10 +206,7 @@ class Host:
         except BaseException:
             prepared.close()
             raise
-        self.audit.emit(EventKind.FLOW_STARTED, flow=prepared.name)
-        prepared._cleanup.callback(  # noqa: SLF001  # the host's own bookkeeping
-            lambda: self.audit.emit(EventKind.FLOW_TERMINATED, flow=prepared.name, state=str(driver.state))
-        )
+        self.record_start(prepared)
         return handle
 
     def close(self) -> None:
@@ -251,6 +258,11 @@ class Host:
             audit=guard,
             wait=lambda nanoseconds: time.sleep(nanoseconds / 1e9),
         )
+
+    def _flow_settings(self, flow: Flow, limit: int | None) -> FlowSettings:
+        settings = _flow_settings(self.project, flow, limit)
+        # On a virtual clock calls take no time, and what passes in waits is nobody's quantum.
+        return replace(settings, quantum_ns=None) if isinstance(self.clock, VirtualClock) else settings
 
     def _observer(
         self,

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from torvyn_ref.clock import VirtualClock
 from torvyn_ref.flow import FlowReport
+from torvyn_ref.flow.simulate import simulate as drive
 from torvyn_ref.host import Host, PreparedFlow
 from torvyn_ref.observe import Level
 from torvyn_ref.reactor import Feed, FlowHandle, Reactor
@@ -93,12 +95,31 @@ async def run(
         if problem is not None:
             raise problem
         assert report is not None
-        watched = host.metrics.level is not Level.OFF
-        metrics = host.metrics.snapshot(host.clock.monotonic_ns(), host.resources) if watched else None
-        fuel = {name: instance.fuel_used for name, instance in prepared.instances.items()}
-        return Outcome(prepared, report, interruption.by, metrics, fuel)
+        return _outcome(host, prepared, report, interruption.by)
     finally:
         prepared.close()
+
+
+def simulate(host: Host, prepared: PreparedFlow) -> Outcome:
+    """Run a prepared flow to its end on the host's virtual clock, at once, and close it.
+
+    Raises:
+        TorvynError: flow/never-ends, when only an event from outside could go on; whatever the host itself raised.
+    """
+    assert isinstance(host.clock, VirtualClock)
+    try:
+        host.record_start(prepared)
+        report = drive(prepared.driver, prepared.instances, host.clock)
+        return _outcome(host, prepared, report, None)
+    finally:
+        prepared.close()
+
+
+def _outcome(host: Host, prepared: PreparedFlow, report: FlowReport, interrupted: signal.Signals | None) -> Outcome:
+    watched = host.metrics.level is not Level.OFF
+    metrics = host.metrics.snapshot(host.clock.monotonic_ns(), host.resources) if watched else None
+    fuel = {name: instance.fuel_used for name, instance in prepared.instances.items()}
+    return Outcome(prepared, report, interrupted, metrics, fuel)
 
 
 @contextmanager

@@ -42,9 +42,9 @@ class ProjectKit:
             where = COMPONENTS / f"{component}.wasm" if (COMPONENTS / f"{component}.wasm").exists() else component
             interface = INTERFACES.get(role, role)
             lines.append("\n".join([f'[flow.main.nodes.{name}]\ncomponent = "{where}"\ninterface = "{interface}"', *options]))
-        for one, other in pairwise([stage[0] for stage in stages or LINE]) if edges is None else edges:
+        for one, other, *options in pairwise([stage[0] for stage in stages or LINE]) if edges is None else edges:
             source, target = (end if ":" in end else f"{end}:default" for end in (one, other))
-            lines.append(f'[[flow.main.edges]]\nfrom = "{source}"\nto = "{target}"')
+            lines.append("\n".join([f'[[flow.main.edges]]\nfrom = "{source}"\nto = "{target}"', *options]))
         self.file.write_text("\n\n".join([*lines, more]) + "\n")
         return self.file
 

@@ -1,0 +1,184 @@
+"""Flows of real components, written down: hysteresis at exactly the specified depths, a trace that the judge accepts, a picture."""
+
+import io
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner
+
+from conformance.rulebook import load
+from conformance.traces import file as tracefile
+from conformance.traces.judging import judge
+from torvyn_ref import config, tracing
+from torvyn_ref.cli import app
+from torvyn_ref.clock import VirtualClock
+from torvyn_ref.errors import TorvynError
+from torvyn_ref.host import Host
+from torvyn_ref.observe.plot import Axis, DepthRecorder
+
+from .conftest import FLOWS, ROOT
+
+PICTURE = ROOT / "docs/images/pressure.svg"
+
+
+def broken(trace):
+    return [judged.broken for judged in judge(load(), trace) if judged.broken is not None]
+
+
+class Traced:
+    """A flow that ran on a virtual clock: its trace, and each stream's transitions as (on, depth)."""
+
+    def __init__(self, file, *, schedule=None):
+        self.lines = io.BytesIO()
+        host = Host(config.load(file), clock=VirtualClock())
+        try:
+            self.outcome = tracing.run(host, None, tracing.Wanted(self.lines), schedule=schedule)
+        finally:
+            host.close()
+        self.file = tracefile.decode(self.lines.getvalue())
+        self.edges = self.outcome.prepared.driver.topology.edges
+        pressure = [line for line in map(json.loads, self.lines.getvalue().splitlines()) if line["e"] == "bp"]
+        self.changes = [[(e["on"], e["depth"]) for e in pressure if e["stream"] == index] for index in range(len(self.edges))]
+
+    def assert_hysteresis(self, *streams):
+        """Pressure goes on at the capacity and off at the low mark, in turn, and these streams have seen it."""
+        for index, (edge, changes) in enumerate(zip(self.edges, self.changes, strict=True)):
+            capacity, low = edge.config.capacity, int(edge.config.capacity * edge.config.low_watermark_ratio)
+            assert changes == [(True, capacity), (False, low)] * (len(changes) // 2)
+            assert changes or index not in streams
+        assert self.outcome.report.state == "Completed"
+        assert self.outcome.report.live_buffers == 0
+
+    def broken(self):
+        return broken(self.file)
+
+
+def test_producer_first_fills_the_queues_and_empties_them_to_the_low_mark(corpus_flow):
+    run = Traced(corpus_flow("backpressure"), schedule="producer-first")
+    run.assert_hysteresis(0, 1)
+    assert [len(changes) for changes in run.changes] == [38, 38]
+    assert run.outcome.report.delivered == 40
+    assert run.broken() == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_drawn_schedules_keep_the_marks(corpus_flow, seed):
+    run = Traced(corpus_flow("backpressure"), schedule=f"drawn:{seed}")
+    run.assert_hysteresis()
+    assert run.outcome.report.delivered == 40
+    assert run.broken() == []
+
+
+def test_a_drawn_schedule_is_the_same_for_the_same_seed(corpus_flow):
+    runs = [Traced(corpus_flow("backpressure"), schedule=f"drawn:{seed}") for seed in (3, 3, 4)]
+    calls = [[(event.stage, event.fn) for event in run.file.events if type(event).__name__ == "Called"] for run in runs]
+    assert calls[0] == calls[1] != calls[2]
+
+
+def test_the_burst_of_a_flush_goes_through_a_short_queue(corpus_flow):
+    """20 elements and the last group through a queue of four: pending until there is a place, in order, none lost."""
+    run = Traced(corpus_flow("aggregator"))
+    run.assert_hysteresis(1)
+    assert (run.outcome.report.delivered, run.outcome.report.streams[1].peak_depth) == (24, 4)
+
+
+def test_at_capacity_one_every_element_switches_pressure_on_and_off(project):
+    file = project.write(
+        ("numbers", "source", "fast-source", 'config = "count=7"'),
+        ("end", "sink", "sink-ready"),
+        edges=[("numbers", "end", "queue_depth = 1")],
+    )
+    run = Traced(file)
+    run.assert_hysteresis(0)
+    assert run.changes == [[(True, 1), (False, 0)] * 7]
+    assert run.broken() == []
+
+
+def test_a_branch_that_its_pausing_sink_holds_keeps_the_marks_of_both_branches(project):
+    """The source waits for the branch that is held; whatever its queue does, it does at the marks."""
+    file = project.write(
+        ("numbers", "source", "fast-source", 'config = "count=30"'),
+        ("ready", "sink", "sink-ready"),
+        ("pausing", "sink", "sink-pausing", 'config = "every=1"'),
+        edges=[("numbers", "ready", "queue_depth = 4\nlow_watermark_ratio = 0.25"), ("numbers", "pausing", "queue_depth = 4")],
+    )
+    run = Traced(file, schedule="producer-first")
+    run.assert_hysteresis(0, 1)
+    assert run.outcome.report.delivered == 60
+    assert run.outcome.report.duration_ns > 0  # it waited to ask the pausing sink again
+    assert run.broken() == []
+
+
+def test_on_the_machines_clock_the_marks_are_the_same_and_the_judge_knows_of_the_quantum(corpus_flow):
+    lines = io.BytesIO()
+    host = Host(config.load(corpus_flow("backpressure")))
+    try:
+        outcome = tracing.run(host, "main", tracing.Wanted(lines), schedule="drawn:2")
+    finally:
+        host.close()
+    assert outcome.report.elements_in == 40
+    trace = tracefile.decode(lines.getvalue())
+    assert trace.header.clock == "monotonic"
+    assert broken(trace) == []
+
+
+# ---- the picture
+
+
+def test_the_picture_in_the_documents_is_what_the_command_draws(tmp_path):
+    drawn = tmp_path / "pressure.svg"
+    arguments = ["trace", str(FLOWS / "backpressure"), "--virtual", "--axis", "steps", "--plot", str(drawn), "--audit", str(tmp_path / "a")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert drawn.read_text() == PICTURE.read_text()
+
+
+def test_a_picture_says_in_words_what_it_shows(corpus_flow, tmp_path):
+    drawn = tmp_path / "x.svg"
+    host = Host(config.load(corpus_flow("aggregator")), clock=VirtualClock())
+    try:
+        tracing.run(host, None, tracing.Wanted(picture=drawn, axis=Axis.TIME))
+    finally:
+        host.close()
+    label = ET.parse(drawn).getroot().get("aria-label")
+    assert "numbers:default -> groups:default: 0 activations at depths none" in label
+    assert "9 activations at depths 4, 9 releases at depths 2" in label
+
+
+def test_a_long_flow_is_drawn_from_its_beginning(monkeypatch, corpus_flow):
+    monkeypatch.setattr("torvyn_ref.observe.plot.POINTS_MOST", 5)
+    host = Host(config.load(corpus_flow("backpressure")))
+    try:
+        edges = host.prepare(None).driver.topology.edges
+    finally:
+        host.close()
+    recorder = DepthRecorder(edges)
+    for number in range(8):
+        recorder.enqueued(number, 0, None, number % 4, 0)
+    assert "the beginning only" in recorder.draw("t")
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("text", ["", "drawn", "drawn:", "drawn:-1", "drawn:x", "drawn:" + "9" * 19, "random", "consumer-first:1"])
+def test_a_schedule_that_means_nothing_is_refused(text):
+    with pytest.raises(TorvynError) as refused:
+        tracing.parse_schedule(text)
+    assert (refused.value.kind, refused.value.where) == ("invalid-schedule", "--schedule")
+
+
+def test_without_a_picture_the_trace_goes_to_stdout(corpus_flow, tmp_path):
+    result = CliRunner().invoke(app, ["trace", str(corpus_flow("linear")), "--limit", "3", "--audit", str(tmp_path / "a")])
+    assert result.exit_code == 0
+    assert tracefile.decode(result.stdout_bytes).summary.state == "Completed"
+
+
+@pytest.mark.parametrize("option", ["--plot", "--out"])
+def test_a_file_that_cannot_be_written_is_a_clear_error(corpus_flow, tmp_path, option):
+    target = tmp_path / "missing" / "file"
+    result = CliRunner().invoke(app, ["trace", str(corpus_flow("linear")), option, str(target), "--audit", str(tmp_path / "a")])
+    assert result.exit_code != 0
+    assert f"cannot write {target}: No such file or directory" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
