@@ -16,6 +16,7 @@ from conformance.mutants import (
     faulty_flows,
     faulty_graphs,
     faulty_handles,
+    faulty_hosts,
     faulty_lives,
     faulty_pools,
     faulty_reports,
@@ -32,6 +33,7 @@ from conformance.subjects.inprocess import InProcess
 ROOMS = (
     faulty_resources,
     faulty_handles,
+    faulty_hosts,
     faulty_streams,
     faulty_flows,
     faulty_graphs,

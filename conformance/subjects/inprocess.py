@@ -70,6 +70,12 @@ class FlowsFacet(Protocol):
     def transition(self, request: p.FlowTransition, /) -> p.Done: ...  # noqa: D102
 
 
+class MoreFlows(FlowsFacet, Protocol):
+    """The messages `flows.*` that a subject may leave out."""
+
+    def host(self, request: p.RunHost, /) -> p.HostRunReply: ...  # noqa: D102
+
+
 class GuestsFacet(Protocol):
     """One real component, called by hand; see the messages `guests.*`."""
 

@@ -20,7 +20,7 @@ T = TypeVar("T", bound=p.Reply)
 TRANSCRIPT_LENGTH = 64
 """How many messages a session remembers, to show them with a failure."""
 
-OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow})
+OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost})
 """The requests that start over: nothing that was asked before them matters to what follows."""
 
 EPISODE_LENGTH = 4000
@@ -371,3 +371,7 @@ class FlowsClient:
     def transition(self, old: str, new: str) -> None:
         """Ask whether one flow state may follow another; `Refused("invalid-transition")` when not."""
         self._ask(p.FlowTransition(old, new), p.Done)
+
+    def host(self, flows: tuple[p.FlowSpec, ...], steps: tuple[p.HostStep, ...]) -> p.HostRunReply:
+        """Do one thing after the other to a host with several flows."""
+        return self._ask(p.RunHost(flows, steps), p.HostRunReply)

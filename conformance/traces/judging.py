@@ -5,7 +5,7 @@ Unlike a check, which looks at one rule, this says of every rule whether the tra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -73,6 +73,16 @@ def _broken(monitor: Monitor, violation: Violation, at: int | None) -> Judged:
     return Judged(rule=monitor.rule, evaluations=monitor.evaluated, broken=shown)
 
 
+def _runs(request: p.AnyRequest, reply: p.AnyReply | None) -> Iterator[tuple[p.FlowSpec, p.FlowRunReply]]:
+    """Yield the flows that an exchange has run, as far as they are flows."""
+    if isinstance(request, p.RunFlow) and isinstance(reply, p.FlowRunReply):
+        yield from [(request.spec, reply)] if not defects(request.spec) else []
+    elif isinstance(request, p.RunHost) and isinstance(reply, p.HostRunReply):
+        for flow in reply.flows:
+            if flow.run is not None and flow.flow < len(request.flows) and not defects(request.flows[flow.flow]):
+                yield request.flows[flow.flow], flow.run
+
+
 def judge(rulebook: Rulebook, trace: TraceFile) -> tuple[Judged, ...]:
     """Judge a trace by every rule that it can be judged by."""
     claims: Mapping[str, tuple[str, ...]] = trace.header.claims
@@ -82,9 +92,8 @@ def judge(rulebook: Rulebook, trace: TraceFile) -> tuple[Judged, ...]:
     conversation = Conversation(claims)
     for at, exchange in enumerate(trace.exchanges):
         conversation.take(at, exchange.request, exchange.reply)
-        request, reply = exchange.request, exchange.reply
-        if isinstance(request, p.RunFlow) and isinstance(reply, p.FlowRunReply) and not defects(request.spec):
-            monitored = judge_events(request.spec, reply.trace, applicable(rulebook, flows), reply)
+        for spec, run in _runs(exchange.request, exchange.reply):
+            monitored = judge_events(spec, run.trace, applicable(rulebook, flows), run)
             conversation.judged(at, ((one.rule, one.evaluations, one.broken) for one in monitored))
     return tuple(
         Judged(rule=rule, evaluations=count, broken=conversation.broken.get(rule))

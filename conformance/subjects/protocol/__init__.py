@@ -59,6 +59,14 @@ from conformance.subjects.protocol.guests import (
     OpenGuest,
     StartGuest,
 )
+from conformance.subjects.protocol.hosts import (
+    HostedFlow,
+    HostOutcome,
+    HostRunReply,
+    HostStep,
+    RunHost,
+    ShutdownCounts,
+)
 from conformance.subjects.protocol.resources import (
     Allocate,
     Borrow,
@@ -181,6 +189,10 @@ __all__ = [
     "Hello",
     "HistoryReply",
     "HostCall",
+    "HostOutcome",
+    "HostRunReply",
+    "HostStep",
+    "HostedFlow",
     "Inspect",
     "InspectStream",
     "InvokeGuest",
@@ -213,9 +225,11 @@ __all__ = [
     "RequestLine",
     "ResourceTransition",
     "RunFlow",
+    "RunHost",
     "Schedule",
     "Script",
     "SetContentType",
+    "ShutdownCounts",
     "StageSpec",
     "StageStats",
     "StartGuest",
@@ -267,6 +281,7 @@ AnyRequest = (
     | InspectStream
     | RunFlow
     | FlowTransition
+    | RunHost
     | OpenGuest
     | CallGuest
     | ObserveGuest
@@ -296,6 +311,7 @@ AnyReply = (
     | PushedReply
     | PoppedReply
     | FlowRunReply
+    | HostRunReply
     | GuestAnswerReply
     | GuestSeenReply
     | GuestStartedReply

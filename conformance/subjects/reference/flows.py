@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from conformance.errors import Refused, SubjectTimeoutError
 from conformance.subjects import protocol as p
+from conformance.subjects.reference.hosted import run_host
 from conformance.subjects.reference.parts import ReferenceParts
 from conformance.subjects.reference.script import ScriptedComponent
 from conformance.subjects.reference.trace import TraceWriter
-from conformance.traces.events import Done
+from conformance.traces.events import AnyEvent, Done
 from torvyn_ref.calls import FlowContext, Role
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.scripted import ScriptedInstance
 from torvyn_ref.errors import TorvynError, TorvynErrors
+from torvyn_ref.events import Observer
 from torvyn_ref.flow import (
     ConsumerFirst,
     EdgeDef,
@@ -40,7 +43,7 @@ from torvyn_ref.flow.breaker import BreakerSettings
 from torvyn_ref.flow.settings import FanOut, Priority
 from torvyn_ref.flow.simulate import SimulatedTime, simulate
 from torvyn_ref.ids import FlowId, Owner
-from torvyn_ref.resources import ManagerConfig
+from torvyn_ref.resources import ManagerConfig, ResourceManager
 from torvyn_ref.streams import OverflowPolicy, StreamConfig
 
 MILLISECOND = 1_000_000
@@ -68,22 +71,46 @@ class ReferenceFlows:
         observer = self._parts.observe(writer)
         manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
         writer.manager = manager
-        topology, settings, policy = self._topology(spec), _settings(spec.settings, self._parts.settings), _policy(spec.schedule)
         if any(command.do != "cancel" for command in spec.commands):
             raise Refused("invalid-config", "the only command is cancel")
+        owners = map(Owner, count(1))
+        driver, instances = self.prepare(spec, flow=FLOW, owners=owners, manager=manager, observer=observer, time=time)
+        shell = _Shell(driver, spec, time, self._parts.together)
+        try:
+            report = simulate(shell, instances, time, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
+        except TorvynError as error:  # a running flow refuses nothing: this is a defect of the runtime, and must not read as a refusal
+            raise RuntimeError(f"the runtime broke inside a flow: {error}") from error
+        trace = writer.events
+        if shell.reached_max_calls and trace and isinstance(trace[-1], Done):
+            trace[-1] = msgspec.structs.replace(trace[-1], reason="max-calls")
+        return _reply(spec, report, trace, manager.live_count)
+
+    def host(self, request: p.RunHost) -> p.HostRunReply:
+        """Do one thing after the other to a host with several flows."""
+        return run_host(self._parts, request, self.prepare, _reply)
+
+    def prepare(
+        self, spec: p.FlowSpec, *, flow: FlowId, owners: Iterator[Owner], manager: ResourceManager, observer: Observer, time: SimulatedTime
+    ) -> tuple[FlowDriver, dict[str, ScriptedInstance]]:
+        """Make a driver and the instances of a flow.
+
+        Raises:
+            Refused: invalid-topology, invalid-config.
+        """
+        topology, settings, policy = self._topology(spec), _settings(spec.settings, self._parts.settings), _policy(spec.schedule)
+        clock = time.clock
         instances: dict[str, ScriptedInstance] = {}
         setups: dict[str, StageSetup] = {}
-        for number, stage in enumerate(spec.stages, start=1):
-            owner = Owner(number)
+        for stage, owner in zip(spec.stages, owners, strict=False):
             component = ScriptedComponent(stage, Role(stage.role), time)
-            sandbox = Sandbox(owner=owner, flow=FLOW, resources=manager, context=FlowContext(flow_id="1"), clock=clock)
+            sandbox = Sandbox(owner=owner, flow=flow, resources=manager, context=FlowContext(flow_id=str(flow)), clock=clock)
             instances[stage.name] = ScriptedInstance(component, Role(stage.role), sandbox)
             setups[stage.name] = StageSetup(owner, has_lifecycle=stage.script.lifecycle)
         try:
             driver = self._parts.driver(
                 topology,
                 setups,
-                flow=FLOW,
+                flow=flow,
                 resources=manager,
                 settings=settings,
                 policy=policy,
@@ -93,12 +120,7 @@ class ReferenceFlows:
             )
         except TorvynError as error:
             raise Refused("invalid-config", error.message, {"kind": error.kind}) from error
-        shell = _Shell(driver, spec, time, self._parts.together)
-        try:
-            report = simulate(shell, instances, time, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
-        except TorvynError as error:  # a running flow refuses nothing: this is a defect of the runtime, and must not read as a refusal
-            raise RuntimeError(f"the runtime broke inside a flow: {error}") from error
-        return _reply(spec, shell, report, writer, manager.live_count)
+        return driver, instances
 
     def transition(self, request: p.FlowTransition) -> p.Done:
         """Accept or refuse a pair of flow states."""
@@ -230,10 +252,7 @@ def _policy(schedule: p.Schedule) -> ConsumerFirst | ProducerFirst | Scripted:
             raise Refused("invalid-config", f"{other!r} is no schedule: consumer-first, producer-first, scripted")
 
 
-def _reply(spec: p.FlowSpec, shell: _Shell, report: FlowReport, writer: TraceWriter, live: int) -> p.FlowRunReply:
-    trace = writer.events
-    if shell.reached_max_calls and trace and isinstance(trace[-1], Done):
-        trace[-1] = msgspec.structs.replace(trace[-1], reason="max-calls")
+def _reply(spec: p.FlowSpec, report: FlowReport, trace: Sequence[AnyEvent], live: int) -> p.FlowRunReply:
     statistics = {stage.name: stage for stage in report.stages}
     return p.FlowRunReply(
         state=str(report.state),

@@ -12,6 +12,8 @@ from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
+from torvyn_ref.ids import Ids
+from torvyn_ref.reactor.coordinator import Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
 from torvyn_ref.resources.states import LEGAL
 from torvyn_ref.streams import Stream, StreamConfig
@@ -36,6 +38,8 @@ class ReferenceParts:
         driver: the flow driver's class, or something that makes one with the same arguments.
         topology: builds a flow's graph, or refuses it.
         settings: checks a flow's settings, or refuses them.
+        ids: hands out the ids of a host's flows and components.
+        reactor: runs a host's flows side by side.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
         together: runs tasks in threads of their own.
@@ -49,6 +53,8 @@ class ReferenceParts:
     driver: Callable[..., FlowDriver] = FlowDriver
     topology: Callable[..., Topology] = Topology.build
     settings: Callable[..., FlowSettings] = FlowSettings
+    ids: Callable[[], Ids] = Ids
+    reactor: Callable[..., Reactor] = Reactor
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
     together: Callable[[Sequence[Callable[[], None]]], None] = run_together
