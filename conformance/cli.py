@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,21 +21,24 @@ from conformance.commands import report as report_command
 from conformance.commands import timeline as timeline_command
 from conformance.commands import traces as trace_commands
 from conformance.commands.component import component
+from conformance.commands.judging import areas_of, follow_up, hold_to_its_claims, meet, start_transcript, surprised
 from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
 from conformance.commands.traces import write_counterexamples
-from conformance.errors import SubjectError, SuiteError
+from conformance.errors import SuiteError
 from conformance.execute import CheckResult, run_plan, run_plan_parallel
+from conformance.known import baseline, compare
+from conformance.known import read as read_known
 from conformance.plan import Plan, make_plan, select
 from conformance.report import rules as rule_report
 from conformance.report import text
 from conformance.report.formats import ENDINGS, targets, write
-from conformance.report.json import build, encode, with_traces
+from conformance.report.json import KnownLine, build, encode, with_traces
 from conformance.report.sarif import Anchor
 from conformance.report.words import clean
-from conformance.rulebook import Rulebook, RulebookError, UnknownRuleError, load
-from conformance.subjects.connect import FORMS, Connection, find
+from conformance.rulebook import Profile, RulebookError, UnknownRuleError, load
+from conformance.subjects.connect import FORMS
 from conformance.subjects.stdio import StdioSettings
-from conformance.verdict import EXIT_HARNESS, EXIT_USAGE, judge
+from conformance.verdict import EXIT_HARNESS, EXIT_USAGE, judge, lowered
 
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Wrong usage, as typer reports it; found through its public subclass, because newer typers bring their own click."""
@@ -72,23 +76,56 @@ def run(
         ),
     ] = None,
     anchor: report_command.AnchorOption = None,
+    profiles: Annotated[
+        list[Profile] | None, typer.Option("--profile", help="Judge by this profile's rules alone. Repeatable; all by default.")
+    ] = None,
+    known_file: Annotated[
+        Path | None, typer.Option("--known-failures", metavar="FILE", help="What is known to fail; the exit code then says what is new.")
+    ] = None,
+    baseline_file: Annotated[
+        Path | None, typer.Option("--write-baseline", metavar="FILE", help="Write what fails as a list of known failures; needs --issue.")
+    ] = None,
+    issue: Annotated[
+        str | None, typer.Option("--issue", metavar="URL", help="Where the failures of --write-baseline are followed up.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DATE", help="Their last day, for example 2027-01-31; in 90 days by default.")
+    ] = None,
+    transcript: Annotated[
+        Path | None, typer.Option("--transcript", metavar="FILE", help="Write every line exchanged with a stdio subject; needs --jobs 1.")
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Worker processes; the result does not depend on it.")] = 1,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that a stdio subject may take for one answer.")
     ] = StdioSettings().reply_timeout,
 ) -> None:
     """Run the checks against a subject and say what they amount to."""
-    settings = StdioSettings(reply_timeout=reply_timeout)
+    settings = StdioSettings(reply_timeout=reply_timeout, transcript=start_transcript(transcript, subject, jobs))
     wanted = targets(reports or [])  # a mistake here is told before anything is started
     place = None if anchor is None else Anchor.parse(anchor)
+    known = None if known_file is None else read_known(known_file)
+    tracked = follow_up(baseline_file, issue, expires)
     rulebook = load()
     registry = all_checks(rulebook)
-    plan = _plan(rulebook, registry, subject, settings, rules or [], depth, seed)
+    selection = [*(rules or []), *([] if rules else areas_of(profiles or []))]
+    meeting = meet(rulebook, subject, settings, selection)
+    plan = make_plan(rulebook, registry, meeting.declaration, selection=selection, depth=depth, seed=seed)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     notes.print(f"plan {plan.digest}: {len(plan.items)} items, seed {seed}, {depth}", markup=False)
     results = _execute(plan, registry, subject, settings, jobs, notes)
-    judgement = judge(rulebook, plan, [finding for result in results for finding in result.findings])
-    report = build(rulebook, plan, subject, results, judgement)
+    claims = hold_to_its_claims(subject, settings, meeting, plan, results)
+    if baseline_file is not None and tracked is not None:
+        emit(baseline(results, issue=tracked[0], expires=tracked[1]), baseline_file)
+    compared = None if known is None else compare(known, plan, results, datetime.now(UTC).date())
+    results = results if compared is None else list(compared.results)
+    findings = [finding for result in results for finding in result.findings]
+    judgement = judge(rulebook, plan, findings, profiles=[str(profile) for profile in profiles or []])
+    judgement = lowered(judgement, broken=meeting.failures, doubtful=[claim.message for claim in claims])
+    held = None
+    if compared is not None:
+        judgement = surprised(judgement, compared, met=not meeting.failures)
+        held = KnownLine(file=str(known_file), unexpected=compared.unexpected, stale=compared.stale, expired=compared.expired)
+    report = build(rulebook, plan, subject, results, judgement, claims=claims, known=held)
     if traces is not None:
         kept = write_counterexamples(results, traces)
         for written in kept.values():
@@ -165,20 +202,6 @@ def call(arguments: list[str]) -> int:
 
 
 # ---------------------------------------------------------------- inside
-
-
-def _plan(
-    rulebook: Rulebook, registry: Registry, subject: str, settings: StdioSettings, patterns: list[str], depth: Depth, seed: int
-) -> Plan:
-    select(rulebook, patterns)  # a mistake in the selection is told before anything is started
-    connection = Connection(find(subject, settings))
-    try:
-        declaration = connection.session().declaration
-    except SubjectError as error:
-        raise SuiteError(f"the subject {subject!r} did not introduce itself: {error}\n{error.detail}".rstrip()) from error
-    finally:
-        connection.close()
-    return make_plan(rulebook, registry, declaration, selection=patterns, depth=depth, seed=seed)
 
 
 def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettings, jobs: int, notes: Console) -> list[CheckResult]:

@@ -36,6 +36,9 @@ CHECK_TIMEOUT = 600.0
 
 INTERRUPTED = 130
 
+FLAKY_RUNS = 10
+"""How often a check is run again to measure how often a violation is seen that could not be repeated at once."""
+
 SHOWN_BY_A_TRACE = frozenset({Outcome.FAIL, Outcome.FLAKY, Outcome.CRASH, Outcome.TIMEOUT})
 """The outcomes of which the last conversation is kept."""
 
@@ -51,6 +54,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         transcript: the last messages, oldest first.
         detail: a traceback, or the end of the subject's stderr.
         fault: who is to blame when it is not the rule: the subject, its adapter, the suite.
+        seen, runs: of a flaky one: in how many of how many further runs the violation was seen again.
     """
 
     rule: str
@@ -65,6 +69,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transcript: tuple[str, ...] = ()
     detail: str = ""
     fault: str = ""
+    seen: int = 0
+    runs: int = 0
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -125,6 +131,8 @@ def run_check(
     if isinstance(stopped, OverdueError):
         connection.close()
     connection.settle()
+    if shrink:
+        findings = tuple(_confirmed(finding, check, connection, budget, check_timeout) for finding in findings)
     coverage = {table: dict(counts) for table, counts in budget.coverage.counts.items()}
     return CheckResult(check.name, findings, time.perf_counter() - started, coverage, counterexample, budget.drawn[0])
 
@@ -137,6 +145,40 @@ def _counterexample(findings: Iterable[Finding], session: Session | None, seed: 
         return b""
     shown = shows(failed.rule, failed.check, failed.message, failed.expected, failed.found, failed.evidence, episode)
     return encode(of_episode(session.declaration, episode, seed=seed, shows=shown))
+
+
+def _confirmed(finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None) -> Finding:
+    """Return a finding that says how far it can be trusted: a failure is seen twice, and a flaky one has its rate.
+
+    A search repeats by itself what it has found. A directed check does not, so it is run once more.
+    """
+    searched = spent.drawn[0] > 0
+    if finding.outcome is Outcome.FAIL and not searched:
+        if _seen_again(finding, check, connection, spent, check_timeout):
+            return finding
+        message = f"{finding.message} (and once repeated, it did not happen)"
+        finding = msgspec.structs.replace(finding, outcome=Outcome.FLAKY, message=message)
+    if finding.outcome is not Outcome.FLAKY:
+        return finding
+    seen = sum(_seen_again(finding, check, connection, spent, check_timeout) for _ in range(FLAKY_RUNS))
+    message = f"{finding.message}; seen in {seen} of {FLAKY_RUNS} further runs"
+    return msgspec.structs.replace(finding, message=message, seen=seen, runs=FLAKY_RUNS)
+
+
+def _seen_again(finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None) -> bool:
+    """Run a check once more, from the same seed, and tell whether it accuses the same rule."""
+    try:
+        with blind(), _alarm(check_timeout):
+            check.function(connection.session(), check.budget(spent.depth, spent.seed, shrink=False))
+    except (KeyboardInterrupt, SuiteError):
+        connection.close()
+        raise
+    except BaseException as error:  # noqa: BLE001 -- whatever else it is, it is not the violation that is looked for
+        violation = _find_violation(error)
+        return violation is not None and violation.rule == finding.rule
+    finally:
+        connection.settle()
+    return False
 
 
 def _findings(check: Check, budget: Budget, session: Session | None, stopped: BaseException | None) -> tuple[Finding, ...]:

@@ -7,8 +7,8 @@ executed is `untested`, one whose facet or capability the subject does not claim
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,7 @@ class Judgement:
     Attributes:
         verdict: over all rules of the rulebook.
         profiles: the same for each profile's rules alone.
+        needs: for each profile, what keeps it from being conformant; nothing if it is.
         reasons: why the verdict is no better, most important first.
         rules: every rule of the rulebook, in its order.
         planned, executed: items; they differ only when the suite itself failed.
@@ -123,6 +124,7 @@ class Judgement:
     planned: int
     executed: int
     exit_code: int
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -131,8 +133,10 @@ class Judgement:
         return {outcome: counted[outcome] for outcome in Outcome if counted[outcome]}
 
 
-def judge(rulebook: Rulebook, plan: Plan, findings: Iterable[Finding]) -> Judgement:
+def judge(rulebook: Rulebook, plan: Plan, findings: Iterable[Finding], *, profiles: Collection[str] = ()) -> Judgement:
     """Compare what was executed with what was planned, combine the findings, and say what they amount to.
+
+    The verdict is on the rules of some profiles, or on all rules when none is named.
 
     An item that was planned and is missing, was reported twice, or was reported and never planned, is an `error` of the suite.
     """
@@ -159,19 +163,39 @@ def judge(rulebook: Rulebook, plan: Plan, findings: Iterable[Finding]) -> Judgem
         said.setdefault(declined.rule, []).append((declined.outcome, declined.reason))
     results = tuple(_combine(rule, said.get(rule.id, []), tuple(checks.get(rule.id, ()))) for rule in rulebook.rules)
     by_rule = {result.rule: result for result in results}
-    overall, reasons = _verdict(rulebook.rules, by_rule)
-    profiles: dict[str, list[Rule]] = {}
+    overall, reasons = _verdict([each for each in rulebook.rules if not profiles or str(each.profile) in profiles], by_rule)
+    members: dict[str, list[Rule]] = {}
     for each in rulebook.rules:
-        profiles.setdefault(str(each.profile), []).append(each)
+        members.setdefault(str(each.profile), []).append(each)
+    each_verdict = {profile: _verdict(rules, by_rule) for profile, rules in members.items()}
     return Judgement(
         verdict=overall,
-        profiles={profile: _verdict(rules, by_rule)[0] for profile, rules in profiles.items()},
+        profiles={profile: verdict for profile, (verdict, _) in each_verdict.items()},
+        needs={profile: needs for profile, (_, needs) in each_verdict.items()},
         reasons=reasons,
         rules=results,
         planned=len(plan.items),
         executed=executed,
         exit_code=EXIT_HARNESS if any(result.outcome is Outcome.ERROR for result in results) else EXIT_CODES[overall],
     )
+
+
+def lowered(judgement: Judgement, *, broken: Iterable[str] = (), doubtful: Iterable[str] = ()) -> Judgement:
+    """Return a judgement with what was found beside the rules; like combining outcomes, this can only make it worse.
+
+    Args:
+        judgement: the judgement on the rules.
+        broken: what makes the subject not conformant.
+        doubtful: what leaves nobody sure, so that it cannot be conformant.
+    """
+    broken, doubtful = tuple(broken), tuple(doubtful)
+    verdict = judgement.verdict
+    if broken:
+        verdict = Verdict.NOT_CONFORMANT
+    elif doubtful and verdict is Verdict.CONFORMANT:
+        verdict = Verdict.INDETERMINATE
+    code = judgement.exit_code if judgement.exit_code == EXIT_HARNESS else EXIT_CODES[verdict]
+    return replace(judgement, verdict=verdict, exit_code=code, reasons=(*broken, *doubtful, *judgement.reasons))
 
 
 def _honest(finding: Finding) -> Outcome:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from conformance.claims import ClaimFinding
 from conformance.errors import SuiteError
 from conformance.execute import CheckResult, Finding, reproduction
 from conformance.machines.coverage import merged
@@ -96,8 +97,23 @@ class TableCoverage(msgspec.Struct, frozen=True, kw_only=True):
     unreached: tuple[str, ...]
 
 
+class KnownLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A run held against a list of known failures: what nobody knew, and entries that are stale or past their last day."""
+
+    file: str
+    unexpected: tuple[str, ...]
+    stale: tuple[str, ...]
+    expired: tuple[str, ...]
+
+
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished run."""
+    """A finished run.
+
+    Attributes:
+        needs: for each profile, what keeps it from being conformant.
+        claims: where the subject answers otherwise than it declares.
+        known: when the run was held against a list of known failures.
+    """
 
     schema_version: int
     suite: str
@@ -121,13 +137,25 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...]
     checks: tuple[CheckLine, ...]
     coverage: dict[str, TableCoverage] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    claims: tuple[ClaimFinding, ...] = ()
+    known: KnownLine | None = None
 
 
 SHOWN = frozenset(Outcome) - {Outcome.PASS, Outcome.UNSUPPORTED, Outcome.UNTESTED, Outcome.INAPPLICABLE}
 """The outcomes of a finding that are shown with their evidence."""
 
 
-def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckResult], judgement: Judgement) -> RunReport:
+def build(
+    rulebook: Rulebook,
+    plan: Plan,
+    subject: str,
+    results: Iterable[CheckResult],
+    judgement: Judgement,
+    *,
+    claims: tuple[ClaimFinding, ...] = (),
+    known: KnownLine | None = None,
+) -> RunReport:
     """Put a run's parts together."""
     results = tuple(results)
     rules = {rule.id: rule for rule in rulebook.rules}
@@ -184,6 +212,9 @@ def build(rulebook: Rulebook, plan: Plan, subject: str, results: Iterable[CheckR
             table: TableCoverage(cells=cells, unreached=tuple(name for name, count in cells.items() if not count))
             for table, cells in merged(result.coverage for result in results).items()
         },
+        needs=dict(judgement.needs),
+        claims=claims,
+        known=known,
     )
 
 

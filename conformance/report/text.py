@@ -59,7 +59,15 @@ def render_run(report: RunReport) -> str:
         met = len(coverage.cells) - len(coverage.unreached)
         left = f"; not reached: {', '.join(coverage.unreached)}" if coverage.unreached else ""
         console.print(_plain(f"coverage of the table {table}: {met} of {len(coverage.cells)} cells{left}"))
-    console.print(_plain("profiles: " + ", ".join(f"{profile} {verdict}" for profile, verdict in report.profiles.items())))
+    for claim in report.claims:
+        console.print(_plain(f"{claim.kind}: {claim.message}"))
+    if report.known is not None:
+        for word, entries in (("new", report.known.unexpected), ("stale", report.known.stale), ("expired", report.known.expired)):
+            for entry in entries:
+                console.print(_plain(f"{word}: {entry}"))
+    for profile, verdict in report.profiles.items():
+        needs = "; ".join(report.needs.get(profile, ()))
+        console.print(_plain(f"profile {profile}: {verdict}{f' ({needs})' if needs else ''}"))
     console.print(line)
     return tidy(buffer)
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import msgspec
@@ -37,12 +38,16 @@ class StdioSettings:
         line_bytes: the longest line that is read.
         stderr_bytes: how much of the end of its stderr is kept, to be shown with a failure.
         grace: seconds that the subject gets to end by itself when it is told to.
+        transcript: a file that every line is added to, in both directions; None for none.
+        transcript_bytes: how long that file may become.
     """
 
     reply_timeout: float = 30.0
     line_bytes: int = p.LINE_BYTES
     stderr_bytes: int = 16 * 1024
     grace: float = 2.0
+    transcript: Path | None = None
+    transcript_bytes: int = 64 * 1024 * 1024
 
 
 def parse_command(text: str) -> list[str]:
@@ -97,6 +102,7 @@ class Stdio:
         self._said = bytearray()
         self._next = 0
         self._failure: SubjectError | None = None
+        self._note(b"= ", self._shown.encode())
 
     def exchange(self, request: p.AnyRequest, /) -> p.AnyReply:
         """Write a line, read a line.
@@ -113,6 +119,7 @@ class Stdio:
         try:
             return self._answer(line, p.tag_of(request))
         except SubjectError as error:
+            self._note(b"! ", str(error).encode())
             self._end(0.0)
             error.detail = self._detail(error.detail)
             self._failure = error
@@ -142,14 +149,17 @@ class Stdio:
     def _answer(self, line: bytes, operation: str, timeout: float | None = None) -> p.AnyReply:
         seconds = self._settings.reply_timeout if timeout is None else timeout
         deadline = time.monotonic() + seconds
+        self._note(b"> ", line)
         if self._received:
             raise SubjectProtocolError("the subject wrote a line that nobody asked for", detail=_excerpt(self._received))
         unsent = memoryview(line)
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
         sending = True
+        looked = 0  # a long line must not be looked through again for each of its pieces
         try:
             while True:
-                end = self._received.find(b"\n")
+                end = self._received.find(b"\n", looked)
+                looked = len(self._received)
                 if end >= 0:
                     return self._decode(end, operation, sent=not unsent)
                 remaining = deadline - time.monotonic()
@@ -171,6 +181,25 @@ class Stdio:
         finally:
             if sending:
                 self._selector.unregister(self._stdin)
+
+    def _note(self, sign: bytes, line: bytes) -> None:
+        """Add a line to the transcript: `=` a new process, `>` to the subject, `<` from it, `!` what went wrong; as far as there is room.
+
+        Raises:
+            SuiteError: the file cannot be written.
+        """
+        if self._settings.transcript is None:
+            return
+        try:
+            with self._settings.transcript.open("ab") as file:
+                room = self._settings.transcript_bytes - file.tell()
+                whole = sign + line.rstrip(b"\n").replace(b"\n", b"\\n") + b"\n"
+                if room > 0:
+                    file.write(whole if len(whole) <= room else b"... the transcript ends here: it is full\n")
+                    if len(whole) > room:
+                        file.write(b" " * max(0, self._settings.transcript_bytes - file.tell()))
+        except OSError as error:
+            raise SuiteError(f"the transcript cannot be written to {self._settings.transcript}: {error.strerror}") from error
 
     def _write(self, unsent: memoryview) -> memoryview:
         try:
@@ -201,6 +230,7 @@ class Stdio:
     def _decode(self, end: int, operation: str, *, sent: bool) -> p.AnyReply:
         line = bytes(self._received[:end])
         del self._received[: end + 1]
+        self._note(b"< ", line)
         try:
             answer = self._decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -1,0 +1,131 @@
+"""One example of every message of the protocol: for its reference, for the doctor, and to try whether an operation is offered at all."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args
+
+import msgspec
+from msgspec import inspect
+
+from conformance.subjects import protocol as p
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+WORDS = MappingProxyType(
+    {
+        "owner": "component-1",
+        "caller": "component-1",
+        "reader": "component-1",
+        "borrower": "component-2",
+        "component": "component-1",
+        "source": "component-1",
+        "target": "component-2",
+        "tier": "small",
+        "content_type": "text/plain",
+        "buffer_content_type": "text/plain",
+        "policy": "block-producer",
+        "state": "owned",
+        "previous_state": "owned",
+        "previous_owner": "component-1",
+        "reason": "it has none",
+        "verdict": "enqueued",
+        "pressure": "normal",
+        "engine": "direct",
+        "call": "process",
+        "outcome": "emitted",
+        "language": "rust",
+        "name": "my-runtime",
+        "version": "1.0",
+        "kind": "not-owner",
+        "message": "buffer-0:g1 belongs to host",
+    }
+)
+"""Texts by the name of the field; other texts say `text`."""
+
+NUMBERS = MappingProxyType({"generation": 1, "capacity": 256, "length": 16, "protocol": p.PROTOCOL, "index": 0, "offset": 0, "port": 0})
+
+FLOW = p.FlowSpec(
+    (
+        p.StageSpec("source", "source", p.Script((p.Answer("emit"), p.Answer("emit")), p.Answer("end"))),
+        p.StageSpec("sink", "sink", p.Script((), p.Answer("ready"))),
+    ),
+    (p.EdgeSpec("source", "sink", capacity=4),),
+)
+"""Two elements from a source to a sink."""
+
+GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType(
+    {
+        p.RunFlow: p.RunFlow(FLOW),
+        p.FlowTransition: p.FlowTransition("Running", "Draining"),
+        p.ResourceTransition: p.ResourceTransition("owned", "borrowed"),
+        p.OpenResources: p.OpenResources(),
+        p.OpenStream: p.OpenStream(capacity=4),
+        p.Declaration: p.Declaration("my-runtime", "1.0", p.PROTOCOL, (p.FacetClaim(p.Facet.STREAMS),), language="rust"),
+        p.PushedReply: p.PushedReply("enqueued", p.StreamReply(1, 3, 4, 2, "normal", may_produce=True, is_complete=False)),
+        p.PoppedReply: p.PoppedReply(7, p.StreamReply(0, 4, 4, 2, "normal", may_produce=True, is_complete=False)),
+        p.StreamReply: p.StreamReply(0, 4, 4, 2, "normal", may_produce=True, is_complete=False),
+        p.Unsupported: p.Unsupported("streams here never end"),
+    }
+)
+"""Examples that mean something as a whole."""
+
+
+def example_of(message: type[M]) -> M:
+    """Return an example of a kind of message, valid by its type; fields that may be left out are left out."""
+    given = GIVEN.get(message)
+    if given is not None:
+        assert isinstance(given, message)
+        return given
+    described = inspect.type_info(message)
+    assert isinstance(described, inspect.StructType)
+    return message(**{field.name: _value(field.name, field.type) for field in described.fields if field.required})
+
+
+def _value(name: str, kind: inspect.Type) -> Any:
+    match kind:
+        case inspect.StrType():
+            return WORDS.get(name, "text")
+        case inspect.BoolType():
+            return False
+        case inspect.IntType():
+            return NUMBERS.get(name, 1)
+        case inspect.FloatType():
+            return 0.5
+        case inspect.BytesType():
+            return b"data"
+        case inspect.NoneType():
+            return None
+        case inspect.EnumType():
+            return next(iter(kind.cls))
+        case inspect.LiteralType():
+            return kind.values[0]
+        case inspect.VarTupleType():
+            return (_value(name, kind.item_type),)
+        case inspect.TupleType():
+            return tuple(_value(name, each) for each in kind.item_types)
+        case inspect.DictType():
+            return {}
+        case inspect.StructType():
+            return example_of(kind.cls)
+        case inspect.UnionType():
+            return _value(name, kind.types[0])
+        case inspect.AnyType():
+            return "anything"
+    raise TypeError(f"no example of {kind}")
+
+
+CONDITIONAL: MappingProxyType[str, str] = MappingProxyType(
+    {
+        p.name_of(p.Concurrent): "concurrency",
+        p.name_of(p.ResourceTransition): "state_tables",
+        p.name_of(p.FlowTransition): "state_tables",
+    }
+    | {f"guests.{verb}": "by-hand" for verb in ("start", "invoke")}
+)
+"""Operations that the suite asks only of subjects that claim a capability."""
+
+
+def requests_of(facet: p.Facet) -> tuple[type[p.AnyRequest], ...]:
+    """Return a facet's requests, in the order of the protocol: what opens comes first."""
+    return tuple(request for request in get_args(p.AnyRequest) if p.name_of(request).startswith(f"{facet}."))

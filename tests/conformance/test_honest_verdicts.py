@@ -1,0 +1,285 @@
+"""Subjects that skip, boast, hide, hang, flood, die and babble are each named as what they are, within bounds, with documented codes."""
+
+import json
+import shlex
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from conformance import cli
+from conformance.claims import Claim, check_claims
+from conformance.errors import SuiteError
+from conformance.known import read
+from conformance.subjects.connect import Connection, find
+from conformance.subjects.stdio import StdioSettings
+
+FAKES = Path(__file__).parent / "subjects" / "fakes.py"
+RULES = "WMK-004"
+
+
+def subject(name):
+    return f"stdio:{shlex.join([sys.executable, str(FAKES), name])}"
+
+
+@pytest.fixture
+def run(capsys):
+    """Judge a fake and return exit code and report."""
+
+    def run_(name, *arguments, rules=RULES):
+        chosen = ["--rules", rules] if rules else []
+        timeout = "1" if name.startswith("Hangs") else "60"
+        code = cli.call(["run", "--subject", subject(name), "--reply-timeout", timeout, "--format", "json", *chosen, *arguments])
+        captured = capsys.readouterr()
+        return code, json.loads(captured.out) if captured.out else captured.err
+
+    return run_
+
+
+def kinds(report):
+    return sorted((claim["kind"], claim["operation"]) for claim in report["claims"])
+
+
+def test_an_honest_subject_has_no_finding_beside_its_rules(run):
+    code, report = run("Honest")
+    assert (code, report["verdict"], report["claims"]) == (2, "indeterminate", [])
+    assert report["counts"] == {"untested": 476, "pass": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "outcome", "words"),
+    [
+        ("SkipsHalf", 2, "inconclusive", "declines its operations"),
+        ("HangsLater", 1, "timeout", "no answer to streams.pop within 1 s"),
+        ("Floods", 1, "crash", "longer than"),
+        ("FloodsWithLines", 1, "crash", ""),
+        ("Dies", 1, "crash", "exit code 9"),
+        ("Babbles", 1, "crash", "is no reply"),
+        ("PretendsHalf", 1, "fail", ""),
+        ("RoundsUp", 1, "fail", "the low mark of capacity"),
+    ],
+)
+def test_what_is_wrong_while_rules_are_checked_is_named(run, name, code, outcome, words):
+    got, report = run(name, rules="WMK-004" if name == "RoundsUp" else "WMK-002")
+    assert (got, report["exit_code"]) == (code, code)
+    failures = [failure for failure in report["failures"] if failure["outcome"] == outcome]
+    assert failures
+    assert any(words in failure["message"] for failure in failures)
+    assert "error" not in report["counts"], "the subject's failure is never the suite's"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("HangsAtOnce", "no answer to hello within 1 s"),
+        ("DiesAtOnce", "out of everything"),
+        ("BabblesAtOnce", "Welcome to my runtime!"),
+        ("FloodsAtOnce", "longer than"),
+    ],
+)
+def test_a_subject_that_does_not_introduce_itself_has_failed_and_was_not_judged(run, name, words):
+    code, report = run(name)
+    assert (code, report["exit_code"], report["verdict"]) == (1, 1, "not-conformant")
+    assert "did not introduce itself" in report["reasons"][0]
+    assert words in report["reasons"][0]
+    assert report["planned"] == report["executed"] == 0
+    assert "pass" not in report["counts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("SkipsHalf", [("over-claim", "streams.complete"), ("over-claim", "streams.pop")]),
+        ("Hides", [("under-claim", "streams")]),
+        ("HidesOne", [("under-claim", "streams.complete")]),
+        ("HangsLater", [("no-answer", "streams.pop")]),
+    ],
+)
+def test_claims_are_held_against_answers(run, name, found):
+    code, report = run(name)
+    assert kinds(report) == found
+    assert report["claims"][0]["message"] in report["reasons"]
+    assert code in {1, 2}
+
+
+def test_a_facet_that_is_claimed_and_empty_is_an_over_claim_of_every_operation(run):
+    code, report = run("Boasts", rules="OWN-001,WMK-004")
+    assert {kind for kind, _ in kinds(report)} == {"over-claim"}
+    assert ("over-claim", "resources.allocate") in kinds(report)
+    assert ("over-claim", "resources.concurrent") not in kinds(report), "asked only of those who claim concurrency"
+    assert code == 2
+    assert report["counts"]["inconclusive"] == 1
+
+
+@pytest.mark.parametrize("name", ["reference", "mutant:last-in-first-out"])
+def test_the_reference_claims_what_it_answers(name):
+    connection = Connection(find(name))
+    try:
+        assert check_claims(connection.session()) == ()
+    finally:
+        connection.close()
+
+
+def test_a_subject_that_is_gone_is_asked_nothing_more():
+    connection = Connection(find(subject("Dies"), StdioSettings(reply_timeout=5.0)))
+    try:
+        found = check_claims(connection.session())
+    finally:
+        connection.close()
+    assert [(each.kind, each.operation) for each in found] == [(Claim.BROKEN, "streams.push")]
+
+
+# ---------------------------------------------------------------- flaky
+
+
+def test_a_failure_that_does_not_come_back_is_flaky_and_has_a_rate(run):
+    code, report = run("Flickers", rules="WMK-004")
+    flaky = [failure for failure in report["failures"] if failure["outcome"] == "flaky"]
+    if flaky:
+        assert "of 10 further runs" in flaky[0]["message"]
+        assert code in {1, 2}
+    else:  # it flickers in step with the check, and then it fails every time
+        assert report["counts"]["fail"] == 1
+
+
+# ---------------------------------------------------------------- known failures
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Write a list of known failures."""
+
+    def write(*entries, table="failure"):
+        path = tmp_path / "known.toml"
+        defaults = {"rule": '"WMK-004"', "check": '"low-marks"', "issue": '"https://example.org/7"', "expires": "2999-12-31"}
+        rows = [{**defaults, **entry} for entry in entries]
+        path.write_text("".join(f"[[{table}]]\n" + "".join(f"{key} = {value}\n" for key, value in row.items()) for row in rows))
+        return str(path)
+
+    return write
+
+
+def test_a_baseline_makes_the_next_run_free_of_news_and_not_conformant(run, tmp_path):
+    path = tmp_path / "known.toml"
+    code, before = run("RoundsUp", "--write-baseline", str(path), "--issue", "https://example.org/7", "--expires", "2999-01-31")
+    assert code == 1
+    entries = read(path).failure
+    assert {entry.rule for entry in entries} == {failure["rule"] for failure in before["failures"] if failure["outcome"] == "fail"}
+    assert {(entry.issue, entry.expires) for entry in entries} == {("https://example.org/7", date(2999, 1, 31))}
+    code, after = run("RoundsUp", "--known-failures", str(path))
+    assert (code, after["verdict"]) == (2, "not-conformant")
+    assert after["counts"]["xfail"] >= 1
+    assert after["known"]["unexpected"] == after["known"]["stale"] == after["known"]["expired"] == []
+
+
+def test_an_entry_that_passes_is_stale_and_red(run, listed):
+    code, report = run("Honest", "--known-failures", listed({}))
+    assert code == 1
+    assert "take it off the list" in report["known"]["stale"][0]
+    assert report["counts"]["xpass"] == 1
+
+
+def test_an_entry_past_its_last_day_is_red_and_hides_nothing(run, listed):
+    code, report = run("RoundsUp", "--known-failures", listed({"expires": "2020-01-31"}), rules="WMK-004")
+    assert code == 1
+    assert "2020-01-31" in report["known"]["expired"][0]
+    assert report["known"]["unexpected"]
+    assert "xfail" not in report["counts"]
+
+
+def test_a_failure_that_is_not_listed_is_news(run, listed):
+    code, report = run("RoundsUp", "--known-failures", listed({}), rules="WMK-004")
+    assert code == 1
+    assert any("low-marks-drawn" in entry for entry in report["known"]["unexpected"])
+
+
+def test_an_entry_for_a_check_that_does_not_exist_is_stale_and_one_that_was_not_selected_is_left_alone(run, listed):
+    known = listed({"check": '"gone"'}, {"rule": '"WMK-001"', "check": '"on-at-capacity"'})
+    _, report = run("Honest", "--known-failures", known, rules="WMK-004")
+    assert len(report["known"]["stale"]) == 1
+    assert "WMK-004 [gone] is listed, and no such check was executed" in report["known"]["stale"][0]
+
+
+def test_a_known_flaky_one_may_do_either_and_is_red_when_it_always_fails(run, listed):
+    known = listed({}, {"check": '"low-marks-drawn"'}, table="flaky")
+    assert run("Honest", "--known-failures", known, rules="WMK-004")[0] == 2
+    code, report = run("RoundsUp", "--known-failures", known, rules="WMK-004")
+    assert code == 1
+    assert "is listed as flaky and fails every time" in report["known"]["unexpected"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nexpires = 2999-01-01\n", "issue"),
+        ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nissue = 'https://example.org/1'\n", "expires"),
+        ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nissue = 'later'\nexpires = 2999-01-01\n", "must be a link"),
+        ("[[skip]]\n", "unknown table 'skip'"),
+        ("failure = 3\n", "failure number 1"),
+        ("[[failure]\n", "cannot be read"),
+        (
+            "".join("[[failure]]\nrule = 'A'\ncheck = 'c'\nissue = 'https://example.org/1'\nexpires = 2999-01-01\n" for _ in range(2)),
+            "listed twice",
+        ),
+    ],
+)
+def test_a_list_without_link_or_end_is_refused_before_anything_is_started(tmp_path, content, words):
+    path = tmp_path / "known.toml"
+    path.write_text(content)
+    with pytest.raises(SuiteError, match=words):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--write-baseline", "b.toml"], "needs --issue"),
+        (["--write-baseline", "b.toml", "--issue", "tomorrow"], "needs --issue with a link"),
+        (["--write-baseline", "b.toml", "--issue", "https://example.org/1", "--expires", "soon"], "write a date like"),
+        (["--issue", "https://example.org/1"], "there is no --write-baseline"),
+        (["--known-failures", "no-such-file.toml"], "cannot be read"),
+        (["--transcript", "t.txt", "--jobs", "2"], "needs --jobs 1"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_started(run, arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, err = run("Honest", *arguments)
+    assert code == 4
+    assert words in err
+
+
+# ---------------------------------------------------------------- profiles, transcripts
+
+
+def test_a_profile_is_judged_by_its_own_rules(run):
+    code, report = run("Honest", "--profile", "secure", rules=None)
+    assert code == 2
+    assert {rule["profile"] for rule in report["rules"] if rule["message"] != "not selected"} == {"secure"}
+    assert set(report["profiles"]) == set(report["needs"]) == {"core", "stream", "secure", "package", "full"}
+    assert all(report["needs"].values())
+
+
+def test_a_transcript_has_every_line_in_both_directions(run, tmp_path):
+    path = tmp_path / "lines.txt"
+    run("Dies", "--transcript", str(path), rules="WMK-004")
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("= ")
+    assert json.loads(lines[1].removeprefix("> "))["request"]["op"] == "hello"
+    assert json.loads(lines[2].removeprefix("< "))["reply"]["name"] == "Dies"
+    assert any(line.startswith("! the subject ended before it answered streams.push") for line in lines)
+
+
+def test_a_transcript_ends_where_it_is_full(tmp_path):
+    path = tmp_path / "lines.txt"
+    connection = Connection(find(subject("Honest"), StdioSettings(transcript=path, transcript_bytes=2000)))
+    try:
+        session = connection.session()
+        for value in range(50):
+            session.streams.open(4)
+            session.streams.push(value)
+    finally:
+        connection.close()
+    text = path.read_text()
+    assert "the transcript ends here" in text
+    assert len(text) < 2200
