@@ -93,6 +93,18 @@ class SubjectCrashedError(SubjectError):
     """The subject ended, or raised something that is not an answer."""
 
 
+class SubjectBrokeError(SubjectCrashedError):
+    """The runtime broke and its adapter outlived it: the subject can be asked again, so that what broke it can be made smaller.
+
+    Attributes:
+        evidence: what broke it, JSON-ready; set by whoever knows.
+    """
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.evidence: Any = None
+
+
 class SubjectTimeoutError(SubjectError):
     """The subject did not answer in time."""
 

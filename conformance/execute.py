@@ -20,7 +20,16 @@ from typing import Any
 import msgspec
 
 from conformance.checks import Budget, Check, Depth, Registry, all_checks
-from conformance.errors import Inconclusive, NotOffered, Refused, SubjectError, SubjectTimeoutError, SuiteError, Violation
+from conformance.errors import (
+    Inconclusive,
+    NotOffered,
+    Refused,
+    SubjectBrokeError,
+    SubjectError,
+    SubjectTimeoutError,
+    SuiteError,
+    Violation,
+)
 from conformance.plan import Plan
 from conformance.seeding import blind
 from conformance.subjects.connect import Connection, find
@@ -271,6 +280,7 @@ def _stopped(
         outcome=outcome,
         message=message,
         evaluations=evaluations,
+        evidence=_plain(stopped.evidence) if isinstance(stopped, SubjectBrokeError) else None,
         program=_program(stopped),
         transcript=transcript,
         detail=detail,

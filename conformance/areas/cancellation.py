@@ -11,7 +11,7 @@ from conformance.strategies import ANYTHING, END, ORDERLY, PAUSE, READY, flows, 
 from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.search import expect_end, run_flow, search_flows, with_flow
+from conformance.traces.search import expect_end, offered, run_flow, search_flows, with_flow
 
 INTERRUPTED = replace(ANYTHING, elements=12, most_middle=2)
 """Flows long enough for a cancel to find something."""
@@ -22,6 +22,12 @@ HOARDERS = tuple(
     for commands in ((), (Command(6),))
 )
 """Components that allocate and never give back, in flows that complete, fail and are cancelled."""
+
+CANCELLED_WITH_ONE = line(elements=9, commands=(Command(1),))
+"""Cancelled when the first element waits in the queue: the one place where a consumer-first flow can be found with something queued."""
+
+QUEUED = ((1, "consumer-first"), (5, "producer-first"))
+"""How many elements wait in the queue when a flow is cancelled after so many calls, by schedule."""
 
 LEFTOVERS = (
     line(elements=9, capacity=4, schedule="producer-first", commands=(Command(3),), settings=FlowSettings(drain_timeout_ms=0)),
@@ -36,34 +42,40 @@ LEFTOVERS = (
 @checks("CANCEL-001", facet=Facet.FLOWS, kind="monitor")
 def no_pull_after_cancel(session: Session, budget: Budget) -> None:
     """No source is pulled once the operator has cancelled."""
-    search_flows(session, budget, "CANCEL-001", (CANCELLED, CANCELLED_AT_ONCE), flows(INTERRUPTED))
+    search_flows(session, budget, "CANCEL-001", (CANCELLED, CANCELLED_AT_ONCE, CANCELLED_WITH_ONE), flows(INTERRUPTED))
 
 
 @checks("CANCEL-005", facet=Facet.FLOWS, kind="example")
 def draining_delivers(session: Session, budget: Budget) -> None:
     """What is queued when the operator cancels is still delivered, in order, and nothing more is pulled."""
-    spec = line(elements=20, capacity=8, schedule="producer-first", commands=(Command(5),))
-    reply = run_flow(session, spec)
-    pulls, pushes = ([event for event in reply.trace if isinstance(event, e.Called) and event.fn == fn] for fn in ("pull", "push"))
-    found = (len(pulls), [event.tag for event in pushes])
-    expected = (5, [f"source#{i}" for i in range(5)])
-    budget.touch("CANCEL-005")
-    if found != expected:
-        raise with_flow(Violation("CANCEL-005", "pulls, and what the sink got", expected=expected, found=found), spec, reply)
+    for queued, schedule in QUEUED:
+        spec = line(elements=20, capacity=8, schedule=schedule, commands=(Command(queued),))
+        if not offered(session, spec):
+            continue
+        reply = run_flow(session, spec)
+        pulls, pushes = ([event for event in reply.trace if isinstance(event, e.Called) and event.fn == fn] for fn in ("pull", "push"))
+        found = (len(pulls), [event.tag for event in pushes])
+        expected = (queued, [f"source#{i}" for i in range(queued)])
+        budget.touch("CANCEL-005")
+        if found != expected:
+            raise with_flow(Violation("CANCEL-005", "pulls, and what the sink got", expected=expected, found=found), spec, reply)
 
 
 @checks("CANCEL-007", facet=Facet.FLOWS, kind="example")
 def no_time_to_drain(session: Session, budget: Budget) -> None:
     """With a drain timeout of 0 nothing is pushed after the cancel; what was queued is reported as dropped."""
-    spec = LEFTOVERS[0]
-    reply = run_flow(session, spec)
-    pushes = sum(isinstance(event, e.Called) and event.fn == "push" for event in reply.trace)
-    drops = sum(isinstance(event, e.Dropped) and event.reason == "discarded" for event in reply.trace)
-    budget.touch("CANCEL-007")
-    if (pushes, drops) != (0, 3):
-        raise with_flow(
-            Violation("CANCEL-007", "pushes and drops of three queued elements", expected=(0, 3), found=(pushes, drops)), spec, reply
-        )
+    for queued, schedule in QUEUED:
+        settings = FlowSettings(drain_timeout_ms=0)
+        spec = line(elements=9, capacity=8, schedule=schedule, commands=(Command(queued),), settings=settings)
+        if not offered(session, spec):
+            continue
+        reply = run_flow(session, spec)
+        pushes = sum(isinstance(event, e.Called) and event.fn == "push" for event in reply.trace)
+        drops = sum(isinstance(event, e.Dropped) and event.reason == "discarded" for event in reply.trace)
+        budget.touch("CANCEL-007")
+        if (pushes, drops) != (0, queued):
+            message = f"pushes and drops of what was queued ({queued})"
+            raise with_flow(Violation("CANCEL-007", message, expected=(0, queued), found=(pushes, drops)), spec, reply)
 
 
 @checks("CANCEL-009", facet=Facet.FLOWS, kind="monitor")

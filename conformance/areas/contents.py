@@ -7,7 +7,7 @@ from itertools import product
 
 from conformance.areas.ownership import ONE, THREE, TWO
 from conformance.checks import Budget, checks
-from conformance.errors import Refused
+from conformance.errors import Refused, SubjectBrokeError, Violation
 from conformance.subjects import protocol as p
 from conformance.subjects.protocol import Facet
 from conformance.subjects.session import Session
@@ -40,6 +40,69 @@ def ranges_of_host_reads(session: Session, budget: Budget) -> None:
                 f"a {'strict' if strict else 'clamped'} read of {length} bytes at {offset} from {size}",
                 evidence={"size": size, "offset": offset, "length": length, "reading": STRICT if strict else CLAMP},
             )
+
+
+@checks("BUF-016", facet=Facet.RESOURCES, kind="table")
+def empty_writes_extend_nothing(session: Session, budget: Budget) -> None:
+    """A write of no bytes leaves size and bytes as they are, wherever it points; up to the size it must be done."""
+    for content in (b"", CONTENT):
+        handle = _written(session, content)
+        size, capacity = len(content), session.resources.inspect(handle).capacity
+        for offset in sorted({0, size, size + 1, capacity - 1, capacity}):
+            try:
+                session.resources.write(handle, ONE, offset, b"")
+                kind = "done"
+            except Refused as refused:
+                kind = refused.kind
+            evidence = {"size": size, "capacity": capacity, "offset": offset}
+            if offset <= size:
+                budget.expect_equal("BUF-016", kind, "done", "a write of no bytes within the size", evidence=evidence)
+            found = session.resources.inspect(handle).size
+            budget.expect_equal("BUF-016", found, size, f"the size after a write of no bytes at {offset}", evidence=evidence)
+            found_bytes = session.resources.read(handle, ONE, 0, size)
+            budget.expect_equal("BUF-016", found_bytes, content, f"the bytes after a write of no bytes at {offset}", evidence=evidence)
+
+
+SHORT_TYPES = ("", "a/b", "application/json", "x" * 63)
+LONG_TYPES = ("x" * 64, "x" * 200, "é" * 31, "é" * 32, "x" * 62 + "é", "x" * 61 + "€uro", "x" * 60 + "🦀", "🦀" * 16)
+"""Types of 64 bytes and more, most of them with a character across the 63rd byte; one of 62 bytes that has no such character."""
+
+
+@checks("BUF-024", facet=Facet.RESOURCES, kind="table")
+def types_are_kept(session: Session, budget: Budget) -> None:
+    """A content type is empty at first, comes back as it was set up to 63 bytes of ASCII, and the last one set is there."""
+    handle = _written(session, b"")
+    budget.expect_equal("BUF-024", session.resources.inspect(handle).content_type, "", "the type of a new buffer")
+    for text in (*SHORT_TYPES, *reversed(SHORT_TYPES)):
+        session.resources.set_content_type(handle, ONE, text)
+        found = session.resources.inspect(handle).content_type
+        budget.expect_equal("BUF-024", found, text, f"a type of {len(text)} bytes", evidence={"content_type": text})
+
+
+@checks("BUF-025", facet=Facet.RESOURCES, kind="table")
+def long_types_stay_text(session: Session, budget: Budget) -> None:
+    """A type too long to be kept is cut between characters, and not before its 60th byte."""
+    handle = _written(session, b"")
+    for text in LONG_TYPES:
+        data = text.encode()
+        try:
+            session.resources.set_content_type(handle, ONE, text)
+            found = session.resources.inspect(handle).content_type.encode()
+        except SubjectBrokeError as error:
+            budget.touch("BUF-025")
+            evidence = {"content_type": text, "bytes": len(data)}
+            message = "a type that has to be cut ends the runtime"
+            raise Violation("BUF-025", message, expected="a prefix of whole characters", found=error, evidence=evidence) from None
+        holds = data.startswith(found) and len(found) >= min(len(data), 60)
+        evidence = {"content_type": text}
+        budget.expect(
+            "BUF-025",
+            holds,
+            f"a type of {len(data)} bytes",
+            expected="a prefix of 60 bytes or more",
+            found=found,
+            evidence={"content_type": text},
+        )
 
 
 def _written(session: Session, content: bytes) -> p.Handle:

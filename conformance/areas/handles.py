@@ -69,7 +69,8 @@ def _crash(session: Session, budget: Budget, crash: Crash) -> None:
         handle = resources.allocate(ONE, 16)
         resources.write(handle, ONE, 0, b"secret")
         for borrower in borrowers:
-            resources.borrow(handle, borrower)
+            if borrower != "host" or not session.lacks("resources.borrow/borrower=host"):
+                resources.borrow(handle, borrower)
         lost.append(handle)
     resources.force_reclaim(ONE)
     tenants = [resources.allocate(THREE, 16) for _ in lost] if crash.retaken else []
@@ -79,6 +80,8 @@ def _crash(session: Session, budget: Budget, crash: Crash) -> None:
     for handle, borrowers in zip(lost, crash.borrowers, strict=True):
         for who in EVERYBODY:
             for use, request in uses_of(handle, who).items():
+                if isinstance(request, p.Borrow | p.EndBorrow) and who == "host" and session.lacks("resources.borrow/borrower=host"):
+                    continue
                 kind = _refusal(session, request)
                 fine = kind in DEAD or (use == "end-borrow" and kind not in {"", None})
                 if not fine or _seen(session, (bystander, *tenants)) != before:

@@ -14,7 +14,7 @@ from conformance.strategies import EMIT, END, LOSSLESS, ORDERLY, READY, fan_out,
 from conformance.subjects.protocol import Answer, Command, EdgeSpec, Facet, FlowSettings, FlowSpec, Schedule, Script, StageSpec
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.search import judge_flow, run_flow, search_flows, with_flow
+from conformance.traces.search import judge_flow, offered, run_flow, search_flows, with_flow
 
 QUICK, MANY = 200, 10_000
 """Elements of a long run; the rules speak of ten thousand."""
@@ -75,7 +75,7 @@ def discarded_is_released(session: Session, budget: Budget) -> None:
 @checks("OWN-027", facet=Facet.FLOWS, kind="monitor")
 def branches_share(session: Session, budget: Budget) -> None:
     """All branches of a router get the same buffer, and it is released after the last of them, once."""
-    for spec in ROUTED:
+    for spec in (spec for spec in ROUTED if offered(session, spec)):
         named(judge_flow(session, budget, "OWN-027", spec).trace)
     routers = replace(LOSSLESS, middle=("router",))
     search_flows(session, budget, "OWN-027", (), flows(routers), examples=12)
@@ -90,7 +90,7 @@ def every_end_is_clean(session: Session, budget: Budget) -> None:
 @checks("OWN-039", facet=Facet.FLOWS, kind="monitor")
 def one_place_at_a_time(session: Session, budget: Budget) -> None:
     """No buffer waits in two places, but for the branches of a fan-out."""
-    for spec in (*ROUTED, *BROADCAST, *OVERFLOWING):
+    for spec in (spec for spec in (*ROUTED, *BROADCAST, *OVERFLOWING) if offered(session, spec)):
         named(judge_flow(session, budget, "OWN-039", spec).trace)
     search_flows(session, budget, "OWN-039", (), flows(), examples=12)
 
@@ -99,7 +99,7 @@ def one_place_at_a_time(session: Session, budget: Budget) -> None:
 def names_are_kept(session: Session, budget: Budget) -> None:
     """The handle of an allocation is the one that is queued, taken and lent, generation included."""
     churning = line("processor", elements=12, capacity=2)
-    for spec in (churning, *ROUTED, *DROPPING):
+    for spec in (spec for spec in (churning, *ROUTED, *DROPPING) if offered(session, spec)):
         named(judge_flow(session, budget, "OWN-041", spec).trace)
     search_flows(session, budget, "OWN-041", (), flows(), examples=12)
 
@@ -158,6 +158,8 @@ def long_runs_end_clean(session: Session, budget: Budget) -> None:
     """However a long flow ends, and whatever became of its elements, no buffer is left."""
     elements = MANY if budget.depth is Depth.DEEP else QUICK
     for way, spec in long_runs(elements).items():
+        if not offered(session, spec):
+            continue
         reply = run_flow(session, spec)
         budget.touch("OWN-036", elements)
         if reply.live_buffers:

@@ -40,6 +40,8 @@ LATE_ERRORS = tuple(
     for after in range(5, 9)
 )
 """Cancelled with elements on their way; then the sink fails while draining. After which call depends on whether sources are told."""
+LATE_ERROR_ALONE = line(elements=9, scripts={"sink": Script((Answer("error"),), Answer("ready"))}, commands=(Command(1),))
+"""The same where at most one element is ever on its way: cancelled behind the first pull, and the sink fails on that very element."""
 LATE_CANCELS = tuple(
     line(
         "processor",
@@ -124,7 +126,7 @@ def the_cause_decides(session: Session, budget: Budget) -> None:
 def the_first_reason_wins(session: Session, budget: Budget) -> None:
     """A cancel stays a cancel when draining fails, and a failure a failure when it is cancelled."""
     drawn = flows(replace(ANYTHING, losing=False, elements=12, schedules=("producer-first", "scripted")))
-    search_flows(session, budget, "FLOW-006", (*LATE_ERRORS, *LATE_CANCELS), drawn)
+    search_flows(session, budget, "FLOW-006", (*LATE_ERRORS, LATE_ERROR_ALONE, *LATE_CANCELS), drawn)
 
 
 @checks("FLOW-007", facet=Facet.FLOWS, kind="monitor")

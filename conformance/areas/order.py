@@ -13,7 +13,7 @@ from conformance.strategies import ANYTHING, END, LOSSLESS, fan_in, fan_out, flo
 from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.search import run_flow, search_flows, with_flow
+from conformance.traces.search import offered, run_flow, search_flows, with_flow
 
 LIARS = replace(ANYTHING, lying=True)
 DEEP = tuple(line("processor", elements=8, capacity=4, schedule=schedule) for schedule in ("consumer-first", "producer-first"))
@@ -27,6 +27,8 @@ LATE = (
 
 def _pushed(session: Session, budget: Budget, rule: str, spec: FlowSpec, expected: list[int]) -> None:
     """Evaluate the sequences that a directed flow's sink gets."""
+    if not offered(session, spec):
+        return
     reply = run_flow(session, spec)
     found = [event.seq for event in reply.trace if isinstance(event, e.Called) and event.fn == "push"]
     budget.touch(rule)

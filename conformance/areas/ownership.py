@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.checks import Budget, checks
-from conformance.errors import Refused
+from conformance.errors import Refused, SubjectError
 from conformance.machines.search import Story, search_ownership
 from conformance.subjects.protocol import Facet
 from conformance.subjects.session import Session
@@ -380,6 +380,22 @@ def generations_count_up(session: Session, budget: Budget) -> None:
     search_ownership(session, budget, "OWN-017", (*STORIES, churn))
 
 
+@checks("OWN-019", facet=Facet.RESOURCES, kind="example", name="no-table-of-nothing")
+def no_table_of_nothing(session: Session, budget: Budget) -> None:
+    """An initial capacity of 0 is refused as a configuration error, or taken as the least that there is; the runtime lives."""
+    try:
+        session.resources.open(table_capacity=0)
+    except Refused:
+        budget.touch("OWN-019")
+        return
+    except SubjectError as error:
+        budget.expect("OWN-019", False, "a table of no slots ends the runtime", expected="a refusal", found=error)  # noqa: FBT003 -- reads as assert
+    handle = session.resources.allocate("host", 8)
+    budget.expect_equal(
+        "OWN-019", session.resources.inspect(handle).owner, "host", "the owner of a buffer in a table that began without slots"
+    )
+
+
 @checks("OWN-019", facet=Facet.RESOURCES, kind="example")
 def the_table_grows(session: Session, budget: Budget) -> None:
     """A handle table of 2 grows to 300 live buffers, and every one of them keeps its handle and its bytes."""
@@ -393,5 +409,5 @@ def the_table_grows(session: Session, budget: Budget) -> None:
     for i, handle in enumerate(handles):
         session.resources.write(handle, "host", 0, f"{i:04}".encode())
     for i, handle in enumerate(handles):
-        found = session.resources.read(handle, "host", 0, 8)
+        found = session.resources.read(handle, "host", 0, 4)
         budget.expect_equal("OWN-019", found, f"{i:04}".encode(), f"the content of buffer {i} of 300")

@@ -137,10 +137,11 @@ def nothing_shines_through(session: Session, budget: Budget) -> None:
 
 def look_inside(session: Session, budget: Budget, handle: Handle, owner: str, capacity: int, who: str) -> None:
     """Read all that can be read of a fresh buffer: nothing, then one's own bytes, and the gap before a write if there may be one."""
-    found = session.resources.read(handle, owner, 0, capacity)
+    strict = "rm_read=strict" in session.capabilities(Facet.RESOURCES)  # then nobody reads beyond the size (BUF-005)
+    found = session.resources.read(handle, owner, 0, 0 if strict else capacity)
     budget.expect("POOL-011", not any(found), f"{who} reads bytes of an earlier tenant", expected="nothing but zeros", found=found[:16])
     session.resources.write(handle, owner, 0, b"own!")
-    found = session.resources.read(handle, owner, 0, capacity)
+    found = session.resources.read(handle, owner, 0, 4 if strict else capacity)
     rest = found[4:]
     budget.expect(
         "POOL-011", found[:4] == b"own!" and not any(rest), f"{who} reads beyond its own bytes", expected=b"own!", found=found[:16]

@@ -29,6 +29,8 @@ class BudgetLockstep(Accounts):
         super().__init__(judge, p.OpenResources(default_budget_bytes=default))
         self.model = BudgetModel(None if "unregistered=unlimited" in capabilities else default)
         self.served = served
+        self.again: set[str] = set()  # registered once more while they owned something
+        self.reclaimed: set[str] = set()
         for component, limit in limits.items():
             judge.ask(p.RegisterComponent(component, limit), p.Done)
             self.model.limits[component] = limit
@@ -50,6 +52,8 @@ class BudgetLockstep(Accounts):
 
     def _rules(self, step: Step) -> tuple[str, ...]:
         op = step["op"]
+        if self.charged in self.again | self.reclaimed:  # then it is what became of the limit that is shown, not how a charge is made
+            return ("BUDGET-002", "BUDGET-010" if self.charged in self.again else "BUDGET-011")
         if op == "transfer":
             return ("BUDGET-005", "BUDGET-002") if step["target"] != "host" else ("BUDGET-004", "BUDGET-007")
         if op == "clone":
@@ -108,9 +112,13 @@ class BudgetLockstep(Accounts):
             assert held is not None, "it was about one"
             self.model.held[held.name].owner = step["target"]
         elif op == "register":
+            if self.model.used(step["component"]):
+                self.again.add(step["component"])
             self.model.limits[step["component"]] = step["budget"]
         elif op == "force-reclaim":
             self.model.reclaimed(step["component"])
+            self.again.discard(step["component"])
+            self.reclaimed.add(step["component"])
         elif op == "release-flow":
             self.model.flow_released(step["flow"])
         for one in gone:

@@ -18,6 +18,12 @@ FLOWS = (1, 2, 7)
 COUNTS = {"write": "COPY-001", "read": "COPY-002", "clone": "COPY-006"}
 
 
+def register(judge: Judge, flow: int) -> None:
+    """Tell of a flow, as a host does before anything happens in it, where the subject wants to be told."""
+    if judge.offers({"op": "register-flow"}):
+        judge.ask(p.RegisterFlow(flow), p.Done)
+
+
 class CopyLockstep(Accounts):
     """One fresh manager, and what its copy counters must be."""
 
@@ -25,6 +31,8 @@ class CopyLockstep(Accounts):
         super().__init__(judge, p.OpenResources(level=level))
         self.flows = {flow: FlowLedger() for flow in FLOWS}
         self.last: dict[int, tuple[int, int]] = dict.fromkeys(FLOWS, (0, 0))
+        for flow in FLOWS[:-1]:
+            register(judge, flow)
 
     def done(self, step: Step, held: Held | None, reply: p.Reply, gone: list[Held]) -> None:  # noqa: ARG002 -- the signature of all lock-steps
         """Take note of a copy."""
@@ -50,6 +58,7 @@ class CopyLockstep(Accounts):
             seen = self.judge.ask(p.CopyCounters(flow), p.CopiesReply)
             if op == "release-flow" and flow == step["flow"] and not seen.total_copy_ops:  # its summary went with it (COPY-013)
                 self.flows[flow], self.last[flow] = FlowLedger(), (0, 0)
+                register(self.judge, flow)
             self._compare(flow, seen, self._rules(step, flow, counted=done and op in COUNTS))
             now = seen.total_copy_ops, seen.total_payload_bytes
             grown = all(new >= old for new, old in zip(now, self.last[flow], strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from conformance.errors import NotOffered, Refused, SubjectError, Violation
+from conformance.errors import NotOffered, Refused, SubjectBrokeError, SubjectError, Violation
 from conformance.subjects import protocol as p
 from conformance.subjects.session import Session
 
@@ -41,11 +41,14 @@ class Judge:
         self.steps: list[Step] = []
         self._parted = ""
 
-    def expect(self, rules: Iterable[str], holds: object, message: str, *, expected: object = "", found: object = "") -> None:
+    def expect(
+        self, rules: Iterable[str], holds: object, message: str, *, expected: object = "", found: object = "", parts: bool = True
+    ) -> None:
         """Take note of one expectation, which every one of `rules` demands.
 
         Where it does not hold and the rule under test has nothing to say about it, the rest of the step is still judged: one reply may show
-        several rules broken. `settle` ends the example then.
+        several rules broken. `settle` ends the example then; not when the expectation was only about what the subject says of itself
+        (`parts=False`), for subject and model still agree on what there is.
 
         Raises:
             Violation: it does not hold, and the rule under test demands it.
@@ -57,7 +60,8 @@ class Judge:
             return
         if asked:
             raise Violation(self.rule, message, expected=expected, found=found, evidence={"steps": [dict(step) for step in self.steps]})
-        self._parted = self._parted or message
+        if parts:
+            self._parted = self._parted or message
 
     def demand(self, rules: Iterable[str], holds: object, message: str, *, expected: object = "", found: object = "") -> None:
         """Take note of an expectation without which the rest of the step means nothing.
@@ -100,9 +104,13 @@ class Judge:
 
         Raises:
             Refused: the subject refused the operation.
+            SubjectBrokeError: the runtime broke, and its adapter said so.
             Abort: the subject died, or does not offer it.
         """
         try:
             return self._session.ask(request, expected)
+        except SubjectBrokeError as error:  # the subject can be asked again, so the search may look for fewer steps that break it
+            error.evidence = {"steps": [dict(step) for step in self.steps]}
+            raise
         except (SubjectError, NotOffered) as error:
             raise Abort(error) from error

@@ -251,9 +251,13 @@ class OwnershipLockstep:
         if not prediction.must:
             fine = prediction.may_any or refused.kind in prediction.may
             self.judge.expect(
-                self._able(step), fine, f"{step['op']} was refused although nothing forbids it", expected="done", found=str(refused)
+                self._able(step, refused.kind),
+                fine,
+                f"{step['op']} was refused although nothing forbids it",
+                expected="done",
+                found=str(refused),
             )
-            return self._able(step)
+            return self._able(step, refused.kind)
         self.judge.expect(
             prediction.rules,
             kinds is None or refused.kind in kinds,
@@ -266,9 +270,11 @@ class OwnershipLockstep:
                 self._borrow_count(reason, refused)
         return prediction.rules
 
-    def _able(self, step: Step) -> tuple[str, ...]:
+    def _able(self, step: Step, kind: str) -> tuple[str, ...]:
         if step["op"] == "resources.transfer" and step["source"] == step["target"]:
             return ("OWN-013",)
+        if step["op"] == "resources.transfer" and kind == "budget-exceeded":
+            return ("BUDGET-005",)
         return ABLE[step["op"]]
 
     def _borrow_count(self, reason: Refusal, refused: Refused) -> None:
@@ -370,8 +376,12 @@ class OwnershipLockstep:
         owners = (*context, "OWN-001")
         expect(owners, seen.owner == buffer.owner, f"{buffer.name} has the wrong owner", expected=buffer.owner, found=seen.owner)
         expect(owners, seen.state in STATES and seen.owner != TRANSIT, f"{buffer.name} is between owners", found=(seen.state, seen.owner))
+        if "OWN-030" in context:  # a reclaim that ends too few borrows leaves others' buffers lent; one that ends too many touches them
+            borrowing: tuple[str, ...] = ("OWN-030",) if seen.borrow_count >= buffer.borrow_count else ("OWN-031",)
+        else:
+            borrowing = (*context, "OWN-005" if buffer.borrow_count else "OWN-006")
         expect(
-            (*context, "OWN-005" if buffer.borrow_count else "OWN-006"),
+            borrowing,
             (seen.state, seen.borrow_count) == (buffer.state, buffer.borrow_count),
             f"{buffer.name} is in the wrong state",
             expected=(buffer.state, buffer.borrow_count),

@@ -228,7 +228,8 @@ class StreamLockstep:
         if model.complete:
             return
         if model.policy is not Policy.BLOCK:
-            expect(("POLICY-007", "WMK-015"), reply.may_produce, f"{model.policy} suspends the producer", expected=True, found=False)
+            message = f"{model.policy} suspends the producer"
+            expect(("POLICY-007", "WMK-015"), reply.may_produce, message, expected=True, found=False, parts=False)
         elif model.credits == 0:
             expect(("CREDIT-005",), not reply.may_produce, "the producer may be called without a credit", expected=False, found=True)
         elif model.active:

@@ -123,6 +123,7 @@ class OwnershipModel:
         self.graveyard: list[Key] = []
         self.generations: dict[int, int] = {}
         self.limits: dict[str, int] = {}
+        self.reclaimed_once: set[str] = set()
         self.created = 0
         self.released = 0
 
@@ -198,7 +199,8 @@ class OwnershipModel:
         if limit is None:
             return Prediction()
         if self.used(owner) + request > limit:
-            return Prediction(must=(Refusal(("BUDGET-002", "BUDGET-003"), frozenset({"budget-exceeded"}), f"the budget is {limit} bytes"),))
+            rules = ("BUDGET-011",) if owner in self.reclaimed_once else ("BUDGET-002", "BUDGET-003")
+            return Prediction(must=(Refusal(rules, frozenset({"budget-exceeded"}), f"the budget is {limit} bytes"),))
         return Prediction(may=frozenset({"budget-exceeded"}))  # the capacity may be larger than the request (BUDGET-001)
 
     def _transfer(self, buffer: Buffer, source: str, target: str) -> Prediction:
@@ -207,7 +209,8 @@ class OwnershipModel:
             must.append(Refusal(("OWN-011",), ANY, "transit is not a target"))
         limit = self.limit(target)
         if target not in {source, TRANSIT} and limit is not None and self.used(target) + buffer.capacity > limit:
-            must.append(Refusal(("BUDGET-005",), frozenset({"budget-exceeded"}), f"{target} has a budget of {limit} bytes"))
+            rule = "BUDGET-011" if target in self.reclaimed_once else "BUDGET-005"
+            must.append(Refusal((rule,), frozenset({"budget-exceeded"}), f"{target} has a budget of {limit} bytes"))
         return Prediction(must=tuple(must))
 
     def _write(self, buffer: Buffer, step: dict[str, object]) -> Prediction:
@@ -280,6 +283,7 @@ class OwnershipModel:
 
     def reclaimed(self, component: str) -> list[Key]:
         """Bury what a component owns, end the borrows it holds, and return the handles buried (OWN-030)."""
+        self.reclaimed_once.add(component)
         doomed = [key for key, buffer in self.live.items() if buffer.owner == component]
         for key in doomed:
             self.buried(key)

@@ -7,6 +7,7 @@ a runtime has had or an implementer is likely to make.
 from __future__ import annotations
 
 from conformance.mutants import (
+    faulty_beside,
     faulty_buffers,
     faulty_contents,
     faulty_copies,
@@ -50,6 +51,7 @@ ROOMS = (
     faulty_endings,
     subtle_resources,
     subtle_flows,
+    faulty_beside,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from conformance.errors import NotOffered, Refused, SubjectCrashedError, SubjectError, SubjectProtocolError, SubjectTimeoutError
+from conformance.errors import NotOffered, Refused, SubjectBrokeError, SubjectError, SubjectProtocolError, SubjectTimeoutError
 from conformance.subjects import protocol as p
 from conformance.subjects.guests import GuestsClient
 
@@ -186,7 +186,7 @@ class Session:
         return error
 
     def _broke(self, reply: p.Broke, operation: str) -> SubjectError:
-        kind = SubjectTimeoutError if reply.how == "hang" else SubjectCrashedError
+        kind: type[SubjectError] = SubjectTimeoutError if reply.how == "hang" else SubjectBrokeError
         where = f" ({reply.at})" if reply.at else ""
         error = kind(f"{operation}: {reply.how}: {reply.message}{where}")
         if self.failure is None:
@@ -290,8 +290,8 @@ class ResourcesClient:
         """Free all that was allocated under a flow."""
         return self._ask(p.ReleaseFlow(flow), p.FlowReleasedReply)
 
-    def register_component(self, component: str, budget_bytes: int) -> None:
-        """Give a component a budget."""
+    def register_component(self, component: str, budget_bytes: int | None = None) -> None:
+        """Give a component a budget; the default one when there is no number."""
         self._ask(p.RegisterComponent(component, budget_bytes), p.Done)
 
     def budget(self, component: str) -> p.BudgetReply:

@@ -35,6 +35,16 @@ def needs(rule: str) -> tuple[str, ...]:
     return NEEDS.get(rule, ())
 
 
+def told(reply: FlowRunReply) -> bool:
+    """Tell whether the trace says for every element that a component is given by which stream it came, or none was ever shown or inferred.
+
+    A call that is tried again has no movement of its own.
+    """
+    moved = {event.seq for event in reply.trace if isinstance(event, e.Dequeued)}
+    given = {event.seq for event in reply.trace if isinstance(event, e.Called) and event.seq is not None}
+    return given <= moved
+
+
 def complete(spec: FlowSpec, reply: FlowRunReply, lacking: Collection[str]) -> FlowRunReply:
     """Return the reply with the movements that its trace cannot show, as far as they are certain."""
     if not {ENQUEUED, DEQUEUED, SETUP} & frozenset(lacking):
@@ -61,6 +71,7 @@ class _Put:
 
     at: int
     streams: list[int] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
 
 
 class _Inference:
@@ -90,6 +101,7 @@ class _Inference:
         found: dict[int, tuple[int, int]] = {}
         put: dict[tuple[str, str], _Put] = {}
         held: dict[str, str | None] = {}
+        latest: dict[str, _Put] = {}
         for at, event in enumerate(self.trace):
             if isinstance(event, e.Called) and event.seq is not None and event.buffer is not None:
                 held[event.stage] = event.buffer
@@ -108,6 +120,12 @@ class _Inference:
                 buffer = event.buffer if event.buffer is not None else held.get(event.stage)
                 if buffer is not None:
                     put[event.stage, buffer] = _Put(at, list(self.outputs[event.stage]))
+                    latest[event.stage] = put[event.stage, buffer]
+            elif isinstance(event, e.Enqueued) and self.spec.edges[event.stream].source in latest:
+                # A movement that the subject shows itself: what this stage has put out went this way, and no other that is not shown.
+                place = latest[self.spec.edges[event.stream].source]
+                place.shown = [*place.shown, event.stream]
+                place.streams = list(place.shown)
         return found
 
     @staticmethod

@@ -81,9 +81,18 @@ class YieldsInTime(Monitor):
 
     rule = "SCHED-006"
 
+    def prepare(self) -> None:
+        """Nothing has been executed yet."""
+        self.since = 0
+
     def on(self, event: e.AnyEvent) -> None:
-        """Judge each yield."""
+        """Judge each yield, and that none is missing before a running flow's next execution."""
+        batch, exact = batch_of(self.view.spec.settings), self.view.clock == "virtual"  # on a real clock there is the quantum, too
         if isinstance(event, e.Yielded):
-            batch, exact = batch_of(self.view.spec.settings), self.view.clock == "virtual"  # on a real clock there is the quantum, too
+            self.since = 0
             on_time = event.n == batch or (event.n < batch and not exact)
             self.expect(on_time, "the flow yielded at another time", expected=batch, found=event.n)
+        if isinstance(event, e.Called) and event.fn in DATA_FUNCTIONS and self.view.state == "Running":
+            if self.since >= batch:
+                self.expect(holds=False, message="the flow did not yield in time", expected=batch, found=self.since + 1)
+            self.since += 1

@@ -132,7 +132,7 @@ class ResourceTalk:
             case p.Allocate():
                 yield from self._allocated(model, request, reply)
             case p.RegisterComponent() if isinstance(reply, p.Done):
-                model.limits[request.component] = request.budget_bytes
+                model.limits[request.component] = model.default_budget if request.budget_bytes is None else request.budget_bytes
             case p.ForceReclaim() if isinstance(reply, p.ReclaimedReply):
                 doomed = sorted(model.reclaimed(request.component))
                 found = sorted((one.handle.index, one.handle.generation) for one in reply.buffers)

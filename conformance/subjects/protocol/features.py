@@ -23,6 +23,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "flows.run/lifecycle": "components with init and teardown",
         "flows.run/clones": "components that clone the payload that they are given",
         "flows.run/time": "components that take (virtual) time, and deadlines",
+        "flows.run/amplification": "a flow's copies say what each stage copied per byte that entered it",
         "flows.run/events=setup": "the states of a flow before Instantiated are in the trace",
         "flows.run/events=enq": "elements that enter a stream are in the trace, all of them",
         "flows.run/events=deq": "elements that a consumer takes are in the trace",

@@ -120,10 +120,10 @@ class ReleaseFlow(Request, frozen=True, tag="resources.release-flow"):
 
 
 class RegisterComponent(Request, frozen=True, tag="resources.register-component"):
-    """Give a component a budget in bytes → `done`."""
+    """Give a component a budget in bytes → `done`; without a number, the default one."""
 
     component: str
-    budget_bytes: U64
+    budget_bytes: U64 | None = None
 
 
 class Budget(Request, frozen=True, tag="resources.budget"):

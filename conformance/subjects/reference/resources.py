@@ -30,6 +30,7 @@ class ReferenceResources:
 
     def __init__(self, parts: ReferenceParts) -> None:
         self._parts = parts
+        self._default = DEFAULT_BUDGET_BYTES
         self._manager: ResourceManager = parts.manager(ManagerConfig(table_capacity=64))
 
     def open(self, request: p.OpenResources) -> p.Done:
@@ -42,6 +43,7 @@ class ReferenceResources:
         if request.level not in LEVELS:
             raise Refused("invalid-config", f"{request.level!r} is no level: {', '.join(LEVELS)}")
         default = DEFAULT_BUDGET_BYTES if request.default_budget_bytes is None else request.default_budget_bytes
+        self._default = default
         config = ManagerConfig(request.table_capacity, exhaustion=exhaustion, default_budget_bytes=default)
         observer = None if request.level == "off" else Observer()
         self._manager = self._parts.manager(replace(config, tiers=tiers) if tiers else config, observer=observer)
@@ -124,7 +126,7 @@ class ReferenceResources:
     def register_component(self, request: p.RegisterComponent) -> p.Done:
         """Set a budget."""
         owner = parse_owner(request.component)
-        self._manager.register_component(owner, request.budget_bytes)
+        self._manager.register_component(owner, self._default if request.budget_bytes is None else request.budget_bytes)
         return _DONE
 
     def budget(self, request: p.Budget) -> p.BudgetReply:

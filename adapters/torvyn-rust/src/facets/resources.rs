@@ -17,6 +17,7 @@ use crate::wire::{Answer, Bytes, Refusal, count, done, read};
 const DECLINES: &[(&str, &str)] = &[
     ("resources.freeze", "torvyn-resources has no frozen buffers: BufferFlags::read_only is reserved and never read (handle.rs)"),
     ("resources.budget", "DefaultResourceManager keeps its BudgetRegistry private: a component's use cannot be asked for (manager.rs)"),
+    ("resources.borrow/borrower=host", "borrow_start takes a ComponentId: the host cannot be named as a borrower"),
     ("resources.clone", "torvyn-resources has no clone-into-mutable"),
     ("resources.live", "DefaultResourceManager counts live buffers and lists them only by owner (resources_held_by)"),
     ("resources.close-copies", "release_flow_resources discards a flow's copy statistics; nothing returns the final ones (manager.rs)"),
@@ -240,7 +241,8 @@ impl Open {
                 let offset = u32::try_from(asked.offset.unwrap_or_default()).map_err(|_| beyond("out-of-bounds", "offset"))?;
                 let data = asked.data.as_ref().map_or(&[][..], |bytes| &bytes.0);
                 manager.write_payload(handle, caller, offset, data, self.flow_of(handle)).map_err(fault)?;
-                count(manager.payload_len(handle).map_err(fault)?.into())
+                // Upstream does not say the new size; should another thread have released the buffer by now, this much it was at least.
+                count(manager.payload_len(handle).map_or(u64::from(offset) + data.len() as u64, u64::from))
             }
             "resources.read" => {
                 let (handle, reader) = (handle(asked)?, owner(asked.reader.as_deref())?);
@@ -255,6 +257,7 @@ impl Open {
             }
             "resources.inspect" => {
                 let seen = manager.inspect(handle(asked)?).map_err(fault)?;
+                sound(&seen.content_type)?;
                 Ok(json!({
                     "re": "buffer", "state": format!("{:?}", seen.state), "owner": owner_name(seen.owner), "borrow_count": seen.borrow_count,
                     "capacity": seen.payload_capacity, "size": seen.payload_len, "content_type": seen.content_type,
@@ -371,6 +374,20 @@ fn state(name: &str) -> Result<ResourceState, Refusal> {
         .into_iter()
         .find(|state| format!("{state:?}") == name)
         .ok_or_else(|| Refusal::fault("invalid-state", format!("{name:?} is no state of a buffer")))
+}
+
+/// A Rust string that is not UTF-8 is undefined behaviour, and must not reach the wire.
+fn sound(text: &str) -> Result<(), Refusal> {
+    // Through raw parts, for the compiler may assume of a `&str` what is asked here.
+    let bytes = unsafe { std::slice::from_raw_parts(std::hint::black_box(text.as_ptr()), text.len()) };
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::Broke {
+            how: "undefined-behaviour",
+            message: format!("a content type is a String that is not UTF-8: {error}"),
+            at: "torvyn-resources-0.1.1/src/handle.rs (ContentType::as_str)".into(),
+        }),
+    }
 }
 
 fn handle(asked: &Operation) -> Result<BufferHandle, Refusal> {

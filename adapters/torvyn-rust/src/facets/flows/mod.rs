@@ -19,7 +19,7 @@ use torvyn_reactor::{
 use torvyn_resources::{DefaultResourceManager, ResourceManagerConfig, TierConfig};
 use torvyn_types::{ComponentId, ComponentRole, FlowId, FlowState, NoopEventSink, StreamId};
 
-use self::script::{FLOW, Scripted, Watch};
+use self::script::{FLOW, Invoker, Scripted, Watch};
 use self::spec::{Flow, Run, Settings, Transition};
 use self::trace::{Ear, Recorder};
 use super::{Facet, streams};
@@ -39,6 +39,7 @@ const DECLINES: &[(&str, &str)] = &[
     ("flows.run/schedule=producer-first", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/schedule=scripted", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/lifecycle", "FlowDriver starts with instances that are ready: init and teardown are torvyn-pipeline's, not under test here"),
+    ("flows.run/amplification", "FlowCopyStatsSnapshot counts by flow, not by stage"),
     ("flows.run/clones", "torvyn-resources has no clone-into-mutable"),
     ("flows.run/events=deq", "EventSink has no event for an element taken from a queue"),
     ("flows.run/events=enq", "EventSink::record_element_transfer is called for sources only (flow_driver.rs, execute_pull)"),
@@ -54,7 +55,7 @@ impl Facet for Flows {
     }
 
     fn capabilities(&self) -> &'static [&'static str] {
-        &["consumer_first", "state_tables"]
+        &["concurrency", "consumer_first", "state_tables", "virtual_clock"]
     }
 
     fn declines(&self) -> &'static [(&'static str, &'static str)] {
@@ -106,6 +107,9 @@ fn offered(flow: &Flow) -> Result<(), Refusal> {
     if flow.schedule.policy != "consumer-first" {
         return Err(declined(&format!("schedule={}", flow.schedule.policy)));
     }
+    if flow.settings.fan_out != "min-credit" || flow.settings.breaker_threshold > 0 || flow.edges.iter().any(|edge| edge.rate_per_s > 0.0) {
+        return Err(Refusal::unsupported("torvyn-reactor has no rate limit, no circuit breaker, and one way to fan out"));
+    }
     match flow.commands.iter().find(|command| command.act != "cancel") {
         Some(command) => Err(Refusal::unsupported(format!("no command {:?}", command.act))),
         None => Ok(()),
@@ -146,8 +150,9 @@ fn config(flow: &Flow) -> Result<FlowConfig, Refusal> {
     config.error_policy = error_policy(&flow.settings)?;
     config.timeouts = TimeoutConfig {
         flow_deadline: flow.settings.deadline_ms.map(Duration::from_millis),
+        component_invocation_timeout: Duration::from_millis(flow.settings.call_timeout_ms),
         drain_timeout: Duration::from_millis(flow.settings.drain_timeout_ms),
-        ..TimeoutConfig::default()
+        cooperative_cancel_timeout: Duration::from_millis(flow.settings.cooperative_ms),
     };
     let elements_per_yield = u64::try_from(flow.settings.elements_per_yield)
         .map_err(|_| Refusal::fault("invalid-config", "elements_per_yield is a u64 in torvyn-reactor"))?;
@@ -232,11 +237,14 @@ async fn drive(flow: &Flow, config: FlowConfig, streams: Vec<StreamState>) -> An
         flow.commands.clone(),
         flow.max_calls,
     );
+    let scripted = Arc::new(scripted);
     scripted.operate(0);
     let ear = Ear(Arc::clone(&recorder));
     let instances = instances(flow.stages.len()).await?;
-    let driver = FlowDriver::new(FlowId::new(FLOW), config, instances, streams, scripted, ear, cancellation.clone(), events);
+    let driver = FlowDriver::new(FlowId::new(FLOW), config, instances, streams, Invoker(Arc::clone(&scripted)), ear, cancellation.clone(), events);
     let (_, state, stats) = tokio::select! {
+        biased;
+        () = scripted.clockwork() => unreachable!("it waits for ever"),
         ended = driver.run() => ended,
         () = stalled(&watch, stall) => {
             let message = format!("the flow called no component for {} s of virtual time and did not end", stall.as_secs());

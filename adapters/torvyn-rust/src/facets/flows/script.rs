@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use torvyn_types::{BackpressureSignal, BufferHandle, ComponentId, ElementMeta, F
 
 use super::spec::{Answer, Command, Script, Stage};
 use super::trace::Recorder;
+use crate::clock;
 
 pub const FLOW: u64 = 1;
 /// A flow that nobody registers: what is read under it is counted nowhere, so that looking at a payload changes no statistics.
@@ -69,11 +71,32 @@ impl Scripted {
         (Scripted { stages, manager, recorder, cancellation, commands, max_calls, calls, returned }, watch)
     }
 
-    /// What an operator does, and the suite's own bound, once so many calls have returned.
+    /// What an operator does, and the suite's own bound, once so many calls have returned and so much time has passed.
     pub fn operate(&self, returned: u64) {
-        if self.commands.iter().any(|command| command.after_calls <= returned) || returned >= self.max_calls {
+        let due = |command: &&Command| command.after_calls <= returned && command.at_ms * MILLISECOND <= clock::now();
+        if let Some(command) = self.commands.iter().find(due) {
+            // From so many threads at once; the token is what upstream gives to whoever may cancel.
+            thread::scope(|scope| {
+                for _ in 1..command.callers {
+                    scope.spawn(|| self.cancellation.cancel(CancellationReason::OperatorRequest));
+                }
+            });
+            self.cancellation.cancel(CancellationReason::OperatorRequest);
+        } else if returned >= self.max_calls {
             self.cancellation.cancel(CancellationReason::OperatorRequest);
         }
+    }
+
+    /// The operator's clock: look at the commands again whenever the time of one has come. Never returns.
+    pub async fn clockwork(&self) {
+        let mut times: Vec<u64> = self.commands.iter().map(|command| command.at_ms).filter(|time| *time > 0).collect();
+        times.sort_unstable();
+        let start = tokio::time::Instant::now();
+        for time in times {
+            tokio::time::sleep_until(start + Duration::from_millis(time)).await;
+            self.operate(self.returned.load(Ordering::Relaxed));
+        }
+        std::future::pending().await
     }
 
     fn part(&self, component: ComponentId) -> std::sync::MutexGuard<'_, Part> {
@@ -92,6 +115,11 @@ impl Scripted {
         }
         self.recorder.note(event);
         self.part(component).answer()
+    }
+
+    /// A call that is under way: if the driver gives it up in its middle, that is how it ended.
+    fn under_way<'a>(&'a self, component: ComponentId, function: &'a str) -> UnderWay<'a> {
+        UnderWay { of: self, component, function, armed: true }
     }
 
     fn returned(&self, component: ComponentId, function: &str, outcome: &str, kind: Option<&str>, buffer: Option<BufferHandle>) {
@@ -121,10 +149,21 @@ impl Scripted {
         }
     }
 
+    /// A component that the manager refuses a buffer fails, as one would that cannot do its work.
+    fn made(&self, component: ComponentId, function: &str, output: Result<OutputElement, ProcessError>) -> Result<OutputElement, ProcessError> {
+        if output.is_err() {
+            self.returned(component, function, "error", Some("internal"), None);
+        }
+        output
+    }
+
     /// What a component does before it answers: keep buffers, read what it was given, take its time.
     async fn meanwhile(&self, component: ComponentId, answer: &Answer, element: Option<&StreamElement>) {
         for _ in 0..answer.keeps {
             let _ = self.allocate(component, KEPT_BYTES);
+        }
+        if answer.act == "hang" {
+            std::future::pending::<()>().await;
         }
         if answer.spends_ns >= MILLISECOND {
             tokio::time::sleep(Duration::from_nanos(answer.spends_ns)).await; // a call that can be given up in its middle
@@ -191,6 +230,31 @@ impl Scripted {
     }
 }
 
+/// Writes down the end of a call whose future was dropped.
+struct UnderWay<'a> {
+    of: &'a Scripted,
+    component: ComponentId,
+    function: &'a str,
+    armed: bool,
+}
+
+impl UnderWay<'_> {
+    fn over(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.armed && !thread::panicking() {
+            self.of.returned(self.component, self.function, "trap", Some("deadline-exceeded"), None);
+        }
+    }
+}
+
+/// What the driver is given; the operator keeps the other end.
+pub struct Invoker(pub Arc<Scripted>);
+
 impl Part {
     fn answer(&mut self) -> Answer {
         let answer = self.script.answers.get(self.next).cloned();
@@ -217,19 +281,21 @@ fn name(handle: BufferHandle) -> String {
 }
 
 #[async_trait]
-impl ComponentInvoker for Scripted {
+impl ComponentInvoker for Invoker {
     async fn invoke_pull(&self, _: &mut ComponentInstance, component: ComponentId) -> Result<Option<OutputElement>, ProcessError> {
-        let answer = self.called(component, "pull", None);
-        self.meanwhile(component, &answer, None).await;
+        let answer = self.0.called(component, "pull", None);
+        let call = self.0.under_way(component, "pull");
+        self.0.meanwhile(component, &answer, None).await;
+        call.over();
         match answer.act.as_str() {
-            "error" | "trap" => Err(self.failed(component, "pull", &answer)),
+            "error" | "trap" => Err(self.0.failed(component, "pull", &answer)),
             "emit" => {
-                let element = self.fresh(component, &answer)?;
-                self.returned(component, "pull", "emit", None, Some(element.payload));
+                let element = self.0.made(component, "pull", self.0.fresh(component, &answer))?;
+                self.0.returned(component, "pull", "emit", None, Some(element.payload));
                 Ok(Some(element))
             }
             _ => {
-                self.returned(component, "pull", "end", None, None);
+                self.0.returned(component, "pull", "end", None, None);
                 Ok(None)
             }
         }
@@ -241,22 +307,24 @@ impl ComponentInvoker for Scripted {
         component: ComponentId,
         element: StreamElement,
     ) -> Result<ProcessResult, ProcessError> {
-        let function = if self.part(component).role == "filter" { "evaluate" } else { "process" };
-        let answer = self.called(component, function, Some(&element));
-        self.meanwhile(component, &answer, Some(&element)).await;
+        let function = if self.0.part(component).role == "filter" { "evaluate" } else { "process" };
+        let answer = self.0.called(component, function, Some(&element));
+        let call = self.0.under_way(component, function);
+        self.0.meanwhile(component, &answer, Some(&element)).await;
+        call.over();
         match answer.act.as_str() {
-            "error" | "trap" => Err(self.failed(component, function, &answer)),
+            "error" | "trap" => Err(self.0.failed(component, function, &answer)),
             "emit" => {
-                let output = self.copy(component, &answer, &element)?;
-                self.returned(component, function, "emit", None, Some(output.payload));
+                let output = self.0.made(component, function, self.0.copy(component, &answer, &element))?;
+                self.0.returned(component, function, "emit", None, Some(output.payload));
                 Ok(ProcessResult::Output(output))
             }
             "pass" => {
-                self.returned(component, function, "pass", None, Some(element.payload));
+                self.0.returned(component, function, "pass", None, Some(element.payload));
                 Ok(ProcessResult::Output(OutputElement { meta: element.meta, payload: element.payload }))
             }
             other => {
-                self.returned(component, function, if other == "reject" { "reject" } else { "drop" }, None, None);
+                self.0.returned(component, function, if other == "reject" { "reject" } else { "drop" }, None, None);
                 Ok(ProcessResult::Filtered)
             }
         }
@@ -268,29 +336,31 @@ impl ComponentInvoker for Scripted {
         component: ComponentId,
         element: StreamElement,
     ) -> Result<BackpressureSignal, ProcessError> {
-        let answer = self.called(component, "push", Some(&element));
-        self.meanwhile(component, &answer, Some(&element)).await;
+        let answer = self.0.called(component, "push", Some(&element));
+        let call = self.0.under_way(component, "push");
+        self.0.meanwhile(component, &answer, Some(&element)).await;
+        call.over();
         match answer.act.as_str() {
-            "error" | "trap" => Err(self.failed(component, "push", &answer)),
+            "error" | "trap" => Err(self.0.failed(component, "push", &answer)),
             "pause" => {
-                self.returned(component, "push", "pause", None, None);
+                self.0.returned(component, "push", "pause", None, None);
                 Ok(BackpressureSignal::Pause)
             }
             _ => {
-                self.returned(component, "push", "ready", None, None);
+                self.0.returned(component, "push", "ready", None, None);
                 Ok(BackpressureSignal::Ready)
             }
         }
     }
 
     async fn invoke_init(&self, _: &mut ComponentInstance, component: ComponentId, _: &str) -> Result<(), ProcessError> {
-        self.recorder.note(json!({"e": "call", "stage": self.recorder.stage(component), "fn": "init"}));
-        self.returned(component, "init", "ok", None, None);
+        self.0.recorder.note(json!({"e": "call", "stage": self.0.recorder.stage(component), "fn": "init"}));
+        self.0.returned(component, "init", "ok", None, None);
         Ok(())
     }
 
     async fn invoke_teardown(&self, _: &mut ComponentInstance, component: ComponentId) {
-        self.recorder.note(json!({"e": "call", "stage": self.recorder.stage(component), "fn": "teardown"}));
-        self.returned(component, "teardown", "ok", None, None);
+        self.0.recorder.note(json!({"e": "call", "stage": self.0.recorder.stage(component), "fn": "teardown"}));
+        self.0.returned(component, "teardown", "ok", None, None);
     }
 }

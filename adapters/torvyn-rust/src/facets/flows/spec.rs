@@ -33,6 +33,9 @@ pub struct Answer {
     pub chunk: u32,
     #[serde(default)]
     pub clones: bool,
+    /// Whether an interruption is not heard; here a call that is given up is dropped, whatever it hears.
+    #[serde(default, rename = "deaf")]
+    _deaf: bool,
 }
 
 impl Answer {
@@ -63,6 +66,8 @@ pub struct Script {
     _complete: Option<Answer>,
     #[serde(default, rename = "flush")]
     _flush: Option<Answer>,
+    #[serde(default, rename = "teardown")]
+    _teardown: Option<Answer>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -87,6 +92,8 @@ pub struct Edge {
     pub low_watermark_ratio: f64,
     #[serde(default = "block")]
     pub policy: String,
+    #[serde(default)]
+    pub rate_per_s: f64,
 }
 
 fn depth() -> i64 {
@@ -119,6 +126,14 @@ pub struct Command {
     pub after_calls: u64,
     #[serde(default = "cancel", rename = "do")]
     pub act: String,
+    #[serde(default)]
+    pub at_ms: u64,
+    #[serde(default = "one")]
+    pub callers: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn cancel() -> String {
@@ -134,6 +149,20 @@ pub struct Settings {
     pub backoff_ms: u64,
     pub drain_timeout_ms: u64,
     pub deadline_ms: Option<u64>,
+    pub call_timeout_ms: u64,
+    pub cooperative_ms: u64,
+    pub fan_out: String,
+    pub breaker_threshold: u32,
+    #[serde(rename = "init_timeout_ms")]
+    _init_timeout_ms: u64,
+    #[serde(rename = "teardown_timeout_ms")]
+    _teardown_timeout_ms: u64,
+    #[serde(rename = "interrupt_grace_ms")]
+    _interrupt_grace_ms: u64,
+    #[serde(rename = "sink_pause_delay_ms")]
+    _sink_pause_delay_ms: u64,
+    #[serde(rename = "breaker_cooldown_ms")]
+    _breaker_cooldown_ms: u64,
 }
 
 impl Default for Settings {
@@ -145,6 +174,15 @@ impl Default for Settings {
             backoff_ms: 0,
             drain_timeout_ms: 5000,
             deadline_ms: None,
+            call_timeout_ms: 5000,
+            cooperative_ms: 1000,
+            fan_out: "min-credit".into(),
+            breaker_threshold: 0,
+            _init_timeout_ms: 5000,
+            _teardown_timeout_ms: 2000,
+            _interrupt_grace_ms: 500,
+            _sink_pause_delay_ms: 1,
+            _breaker_cooldown_ms: 0,
         }
     }
 }
