@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
+from conformance.commands import findings as findings_command
 from conformance.commands import mutants
 from conformance.commands import report as report_command
 from conformance.commands import timeline as timeline_command
@@ -170,6 +171,7 @@ app.command("replay", epilog=EXITS)(trace_commands.replay_trace)
 app.command(epilog=EXITS)(component)
 app.command("mutants", epilog=mutants.EXITS)(mutants.mutants)
 app.command("report", epilog=EXITS)(report_command.report)
+app.command("findings", epilog=findings_command.EXITS)(findings_command.findings)
 app.command("trace", epilog=EXITS)(timeline_command.trace)
 
 

@@ -102,6 +102,8 @@ class BudgetLockstep(Accounts):
     def done(self, step: Step, held: Held | None, reply: p.Reply, gone: list[Held]) -> None:  # noqa: ARG002 -- the signature of all lock-steps
         """Judge what was done, and take note of it."""
         op = step["op"]
+        if op in FREE:
+            self.judge.expect((FREE[op],), holds=True, message="")
         need = op in {"allocate", "clone", "transfer"}
         if need:
             self.judge.demand(self._rules(step), self.fits, f"{op} was done beyond the budget")

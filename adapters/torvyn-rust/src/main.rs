@@ -1,8 +1,8 @@
 //! The published Rust crates of Torvyn as a subject of the conformance suite.
 //!
-//! Two processes of this one program: the supervisor holds the suite's pipes, the worker holds the runtime. When the worker dies, or is
-//! silent for too long, the supervisor says so in its place (`broke`) and starts another, so that nothing which a corrupt process says
-//! is ever taken for an answer. `--worker` is the supervisor's own.
+//! Two processes: a worker runs the runtime and answers the suite, a supervisor watches it. When the worker dies, or is at one request for
+//! too long, the supervisor says so in its place (`broke`) and starts another, so that nothing which a corrupt process says is ever taken
+//! for an answer.
 
 mod clock;
 mod facets;
@@ -22,7 +22,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => supervisor::run(),
-        ["--worker"] => worker::run(),
         _ => {
             eprintln!("usage: torvyn-rust-adapter    (it speaks the subject protocol of torvyn-conformance on stdin and stdout)");
             ExitCode::from(USAGE)

@@ -1,183 +1,158 @@
-//! The process that never runs the runtime: it passes lines on, and speaks for a worker that cannot.
+//! The process that never runs the runtime: it watches over a worker that holds the suite's pipes, and speaks for one that cannot.
+//!
+//! The worker is a fork that reads the requests and writes the replies itself, so that watching costs a message nothing. What both see is
+//! one page of shared memory, in which the worker notes the request it is at. A worker that ends, or is at one request for too long, is
+//! described in a `broke` reply to that request, and another takes its place.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::Value;
+use crate::wire::{Refusal, line};
+use crate::worker;
 
-use crate::wire::{Envelope, Refusal, line};
+/// How long the runtime may take for one request, in seconds: less than the 30 s after which the suite gives up by itself.
+const PATIENCE: u64 = 20;
+/// How often a silent worker is looked at, in milliseconds.
+const GLANCE: libc::c_int = 1000;
 
-/// No line may be longer, in either direction; the suite's own bound.
-const LINE_BYTES: u64 = 64 * 1024 * 1024;
+const NOTHING: u64 = u64::MAX;
 
-/// How long the runtime may take for one request: below the 30 s after which the suite gives up by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How much of the end of a worker's stderr is kept.
-const LAST_WORDS: usize = 4096;
-
-/// A reply that says `broke` is never longer.
-const SHORT: usize = 64 * 1024;
-
-const GARBAGE: u8 = 65;
-
-struct Worker {
-    child: Child,
-    requests: ChildStdin,
-    replies: Receiver<Vec<u8>>,
-    said: Arc<Mutex<Vec<u8>>>,
-    ear: Option<JoinHandle<()>>,
+/// What worker and supervisor both see: the id of the request under way, and since when, in seconds of the system's monotonic clock.
+pub struct Shared {
+    request: AtomicU64,
+    since: AtomicU64,
 }
 
-impl Worker {
-    fn start() -> std::io::Result<Worker> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("--worker")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let requests = child.stdin.take().expect("piped");
-        let stdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
-        let (sender, replies) = channel();
-        thread::spawn(move || {
-            let mut reader = BufReader::new(stdout);
-            loop {
-                let mut text = Vec::new();
-                match reader.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut text) {
-                    Ok(_) if text.last() == Some(&b'\n') => {
-                        if sender.send(text).is_err() {
-                            return;
-                        }
-                    }
-                    _ => return,
-                }
-            }
-        });
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
-        let ear = thread::spawn(move || {
-            let mut chunk = [0u8; 1024];
-            while let Ok(size) = stderr.read(&mut chunk) {
-                if size == 0 {
-                    return;
-                }
-                let mut said = heard.lock().expect("nobody panics with it");
-                said.extend_from_slice(&chunk[..size]);
-                let excess = said.len().saturating_sub(LAST_WORDS);
-                said.drain(..excess);
-                let _ = std::io::stderr().write_all(&chunk[..size]);
-            }
-        });
-        Ok(Worker { child, requests, replies, said, ear: Some(ear) })
+impl Shared {
+    /// Take note that a request is under way.
+    pub fn begin(&self, id: u64) {
+        self.since.store(seconds(), Ordering::SeqCst);
+        self.request.store(id, Ordering::SeqCst);
     }
 
-    /// Pass one request on and return the reply line; a worker that does not answer is described, and is gone.
-    fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Refusal> {
-        if self.requests.write_all(request).and_then(|()| self.requests.flush()).is_err() {
-            return Err(self.death());
-        }
-        match self.replies.recv_timeout(PATIENCE) {
-            Ok(text) => Ok(text),
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                Err(Refusal::Broke { how: "hang", message: format!("no answer within {} s", PATIENCE.as_secs()), at: String::new() })
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(self.death()),
-        }
+    /// Take note that its reply is written.
+    pub fn end(&self) {
+        self.request.store(NOTHING, Ordering::SeqCst);
     }
 
-    fn death(&mut self) -> Refusal {
-        let status = self.child.wait();
-        if let Some(ear) = self.ear.take() {
-            let _ = ear.join(); // its last words, to their end
+    fn map() -> Option<&'static Shared> {
+        let size = std::mem::size_of::<Shared>();
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh mapping of zeros is two valid atomics, and it is never unmapped.
+        unsafe {
+            let page = libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            (page != libc::MAP_FAILED).then(|| &*page.cast::<Shared>())
         }
-        let said = String::from_utf8_lossy(&self.said.lock().expect("nobody panics with it")).trim().to_string();
-        describe(status.ok(), said)
-    }
-
-    fn end(mut self) {
-        drop(self.requests);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
-fn describe(status: Option<ExitStatus>, said: String) -> Refusal {
-    let last = said.lines().last().unwrap_or_default().to_string();
-    match status.and_then(|status| status.signal()) {
-        Some(libc::SIGSEGV | libc::SIGBUS) => Refusal::Broke {
-            how: "undefined-behaviour",
-            message: "memory outside of an allocation was touched".into(),
-            at: last,
-        },
-        Some(libc::SIGABRT) if said.contains(crate::guard::OVERRUN) => {
-            Refusal::Broke { how: "undefined-behaviour", message: last, at: String::new() }
-        }
-        Some(signal) => Refusal::Broke { how: "abort", message: format!("ended by signal {signal}"), at: last },
-        None => Refusal::Broke { how: "abort", message: format!("ended by itself: {status:?}"), at: last },
-    }
+fn seconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes to a timespec of ours.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or_default()
 }
 
-/// Tell whether a worker's own last line says that its runtime broke.
-fn says_broke(reply: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(reply).is_ok_and(|line| line["reply"]["re"] == "broke")
+/// How a worker ended.
+enum End {
+    Exited(libc::c_int),
+    Killed(libc::c_int),
+    Hung,
 }
 
 pub fn run() -> ExitCode {
-    let mut input = BufReader::new(std::io::stdin().lock());
-    let mut output = std::io::stdout().lock();
-    let mut worker: Option<Worker> = None;
+    let Some(shared) = Shared::map() else {
+        eprintln!("no memory to share with a worker");
+        return ExitCode::FAILURE;
+    };
     loop {
-        let mut request = Vec::new();
-        match input.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut request) {
-            Ok(0) => break,
-            Ok(_) if request.len() as u64 <= LINE_BYTES => {}
-            _ => {
-                eprintln!("a request is longer than {LINE_BYTES} bytes, or cannot be read");
-                return ExitCode::from(GARBAGE);
+        shared.end();
+        let Some((ended, said)) = watch(shared) else {
+            eprintln!("no worker can be started: {}", std::io::Error::last_os_error());
+            return ExitCode::FAILURE;
+        };
+        let request = shared.request.load(Ordering::SeqCst);
+        if request != NOTHING {
+            let reply = line(request, &describe(&ended, &said).reply());
+            let mut output = std::io::stdout().lock();
+            if output.write_all(&reply).and_then(|()| output.flush()).is_err() {
+                return ExitCode::SUCCESS; // the suite is gone; nobody is left to be told
             }
+            continue;
         }
-        let Ok(Envelope { id }) = serde_json::from_slice(&request) else {
-            eprintln!("a line is no request of the subject protocol");
-            return ExitCode::from(GARBAGE);
-        };
-        let running = match worker.as_mut() {
-            Some(running) => running,
-            None => match Worker::start() {
-                Ok(started) => worker.insert(started),
-                Err(error) => {
-                    eprintln!("the worker cannot be started: {error}");
-                    return ExitCode::FAILURE;
-                }
-            },
-        };
-        let (reply, broke) = match running.ask(&request) {
-            Ok(reply) => {
-                let broke = reply.len() < SHORT && says_broke(&reply);
-                (reply, broke)
-            }
-            Err(broken) => (line(id, &broken.reply()), true),
-        };
-        if output.write_all(&reply).and_then(|()| output.flush()).is_err() {
-            break; // the suite is gone; nobody is left to be told
-        }
-        if broke && let Some(worn) = worker.take() {
-            worn.end();
-        }
-        if request.windows(10).any(|part| part == b"\"op\":\"bye\"") {
-            break;
+        match ended {
+            End::Exited(code) if code == i32::from(worker::BROKE) => {} // it has said so itself
+            End::Exited(code) => return ExitCode::from(u8::try_from(code).unwrap_or(1)),
+            End::Killed(_) | End::Hung => return ExitCode::FAILURE,
         }
     }
-    if let Some(running) = worker {
-        running.end();
+}
+
+/// Start a worker and wait for its end; `None` when there is none.
+fn watch(shared: &'static Shared) -> Option<(End, String)> {
+    let mut pipe = [0; 2];
+    // SAFETY: plain system calls; the child of this single-threaded process goes on as a copy of it.
+    unsafe {
+        if libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
+            return None;
+        }
+        let (heard, mouth) = (OwnedFd::from_raw_fd(pipe[0]), OwnedFd::from_raw_fd(pipe[1]));
+        match libc::fork() {
+            -1 => None,
+            0 => {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::dup2(mouth.as_raw_fd(), libc::STDERR_FILENO);
+                libc::_exit(worker::run(shared).into());
+            }
+            child => {
+                drop(mouth);
+                let ended = wait(shared, child);
+                let mut said = Vec::new();
+                let _ = std::fs::File::from(heard).read_to_end(&mut said);
+                let _ = std::io::stderr().write_all(&said);
+                Some((ended, String::from_utf8_lossy(&said).trim().to_string()))
+            }
+        }
     }
-    ExitCode::SUCCESS
+}
+
+fn wait(shared: &Shared, child: libc::pid_t) -> End {
+    // SAFETY: plain system calls about a child of ours, which nobody else reaps.
+    unsafe {
+        let watched = libc::syscall(libc::SYS_pidfd_open, child, 0) as libc::c_int;
+        let mut hung = false;
+        loop {
+            let mut entry = libc::pollfd { fd: watched, events: libc::POLLIN, revents: 0 };
+            if libc::poll(&raw mut entry, 1, GLANCE) != 0 {
+                break;
+            }
+            let idle = shared.request.load(Ordering::SeqCst) == NOTHING;
+            if !idle && seconds().saturating_sub(shared.since.load(Ordering::SeqCst)) > PATIENCE {
+                hung = true;
+                libc::kill(child, libc::SIGKILL);
+            }
+        }
+        libc::close(watched);
+        let mut status = 0;
+        libc::waitpid(child, &raw mut status, 0);
+        match (hung, libc::WIFSIGNALED(status)) {
+            (true, _) => End::Hung,
+            (false, true) => End::Killed(libc::WTERMSIG(status)),
+            (false, false) => End::Exited(libc::WEXITSTATUS(status)),
+        }
+    }
+}
+
+fn describe(ended: &End, said: &str) -> Refusal {
+    let last = said.lines().last().unwrap_or_default().to_string();
+    let broke = |how, message: String, at| Refusal::Broke { how, message, at };
+    match ended {
+        End::Hung => broke("hang", format!("no answer within {PATIENCE} s"), last),
+        End::Killed(libc::SIGSEGV | libc::SIGBUS) => broke("undefined-behaviour", "memory outside of an allocation was touched".into(), last),
+        End::Killed(libc::SIGABRT) if said.contains(crate::guard::OVERRUN) => broke("undefined-behaviour", last, String::new()),
+        End::Killed(signal) => broke("abort", format!("ended by signal {signal}"), last),
+        End::Exited(code) => broke("abort", format!("ended by itself with code {code}"), last),
+    }
 }

@@ -1,23 +1,27 @@
 //! The process that runs the runtime: one request after another, and an end at the first panic.
 
 use std::cell::RefCell;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::facets;
-use crate::wire::{Answer, Refusal, RequestLine, line};
+use crate::supervisor::Shared;
+use crate::wire::{Answer, Envelope, Refusal, RequestLine, line};
 
 const PROTOCOL: u64 = 1;
-const CRASHED: u8 = 101;
+/// The exit code of a worker that has answered `broke` and must not answer anything else.
+pub const BROKE: u8 = 101;
+const GARBAGE: u8 = 65;
+const LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 thread_local! {
     static PANICKED: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
-pub fn run() -> ExitCode {
+/// Answer requests until `bye`, the end of input or the first panic, and return the exit code.
+pub fn run(shared: &Shared) -> u8 {
     std::panic::set_hook(Box::new(|information| {
         let at = information.location().map(|place| shorten(&place.to_string())).unwrap_or_default();
         let message = information.payload_as_str().unwrap_or("a panic without words").to_string();
@@ -25,9 +29,25 @@ pub fn run() -> ExitCode {
     }));
     let mut facets = facets::all();
     let mut output = std::io::stdout().lock();
-    for text in std::io::stdin().lock().lines() {
-        let Ok(text) = text else { break };
-        let Ok(asked) = serde_json::from_str::<RequestLine>(&text) else { break };
+    // Unbuffered beyond a line: the suite sends nothing before it has its reply, so nothing is lost with a worker.
+    let mut input = BufReader::new(std::io::stdin().lock());
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        match input.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut text) {
+            Ok(0) | Err(_) => return 0,
+            Ok(_) if text.last() == Some(&b'\n') => {}
+            Ok(_) => {
+                eprintln!("a request is longer than {LINE_BYTES} bytes, or has no end");
+                return GARBAGE;
+            }
+        }
+        let Ok(Envelope { id }) = serde_json::from_slice(&text) else {
+            eprintln!("a line is no request of the subject protocol");
+            return GARBAGE;
+        };
+        shared.begin(id);
+        let asked = serde_json::from_slice(&text).unwrap_or(RequestLine { id, request: Value::Null });
         let op = asked.request.get("op").and_then(Value::as_str).unwrap_or_default().to_string();
         let reply = catch_unwind(AssertUnwindSafe(|| answer(&mut facets, &op, &asked.request)));
         let broke = reply.is_err();
@@ -40,17 +60,16 @@ pub fn run() -> ExitCode {
             }
         };
         if output.write_all(&line(asked.id, &reply)).and_then(|()| output.flush()).is_err() {
-            break;
+            return 0; // the suite is gone; nobody is left to be told
         }
+        shared.end();
         if broke {
-            // What a panic has left half done must not answer anything else; the supervisor starts another process.
-            std::process::exit(CRASHED.into());
+            return BROKE; // what a panic has left half done must not answer anything else; the supervisor starts another process
         }
         if op == "bye" {
-            break;
+            return 0;
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn answer(facets: &mut [Box<dyn facets::Facet>], op: &str, request: &Value) -> Answer {
