@@ -7,7 +7,7 @@ JOBS ?= auto
 
 PYTEST_ARGS ?=
 
-.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep screenshots corpus docs clean help
+.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep screenshots corpus docs clean help judge-torvyn
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -69,6 +69,9 @@ screenshots: setup  ## Draw docs/images/: judges the reference and a mutant, and
 deep: setup  ## The long profiles: every check with many more examples, every test
 	@$(BIN)/torvyn-conformance run --subject reference --profile-run deep --jobs 2 --report reports/reference-deep.json; test $$? -eq 0 -o $$? -eq 2
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --quiet
+
+judge-torvyn: setup  ## Build the Rust adapter, judge Torvyn 0.1.1 with it, and write docs/findings (needs cargo)
+	@adapters/torvyn-rust/judge
 
 corpus: setup  ## Rebuild corpus/components from their templates
 	@$(BIN)/python corpus/components/build.py

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.commands.output import emit, read_bounded
+from conformance.commands.output import as_json, emit, read_bounded
 from conformance.errors import SuiteError
 from conformance.report import findings as report
 from conformance.report.json import LARGEST, RunReport, decode
@@ -20,6 +20,7 @@ def findings(
     runs: Annotated[list[str], typer.Argument(metavar="BUILD=REPORT.json...", help="What `run --report` has written, one per build.")],
     causes: Annotated[Path, typer.Option("--causes", help="The causes, as TOML.")],
     subject: Annotated[str, typer.Option("--as", help="The subject in the lines that repeat a finding; {build} is the build.")],
+    outcomes: Annotated[Path | None, typer.Option("--outcomes", help="Write what became of every rule, per build, as JSON.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write to this file instead of standard output.")] = None,
 ) -> None:
     """Write what fails, why, since when it is known, and how to see it again; refuse to while a failure has no checked cause."""
@@ -31,6 +32,8 @@ def findings(
         reports[build] = decode(read_bounded(Path(path), LARGEST), path)
     known = report.read(causes)
     emit(report.page(known, reports, load(), subject=subject), output)
+    if outcomes is not None:
+        emit(as_json(report.outcomes(reports)), outcomes)
     missing = report.problems(known, reports)
     for problem in missing:
         typer.echo(problem, err=True)

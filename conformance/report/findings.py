@@ -104,6 +104,13 @@ def problems(causes: Causes, runs: Mapping[str, RunReport]) -> list[str]:
     return found
 
 
+def outcomes(runs: Mapping[str, RunReport]) -> dict[str, dict[str, str]]:
+    """Return what became of every rule that was tested, per build: the part of a run that has to repeat exactly."""
+    return {
+        build: {line.id: str(line.outcome) for line in run.rules if line.outcome is not Outcome.UNTESTED} for build, run in runs.items()
+    }
+
+
 def page(causes: Causes, runs: Mapping[str, RunReport], rulebook: Rulebook, *, subject: str) -> str:
     """Return the whole report as Markdown: verdicts, every rule, every failure with its cause and the way to see it again."""
     parts = [f"# {causes.runtime}\n\n<!-- Made by `make judge-torvyn` from runs and from causes.toml. Edit those, not this page. -->\n"]

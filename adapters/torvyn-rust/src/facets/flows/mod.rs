@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use torvyn_engine::mock::MockEngine;
 use torvyn_engine::{ComponentInstance, WasmEngine};
 use torvyn_reactor::{
-    CancellationReason, ErrorPolicy, FlowCancellation, FlowCompletionStats, FlowConfig, FlowDriver, FlowTopology, StageDefinition,
+    CancellationReason, ErrorPolicy, FlowCancellation, FlowCompletionStats, FlowConfig, FlowCreationError, FlowDriver, FlowPriority,
+    FlowTopology, StageDefinition,
     StreamConfig, StreamConnection, StreamState, TimeoutConfig, YieldConfig,
 };
 use torvyn_resources::{DefaultResourceManager, ResourceManagerConfig, TierConfig};
@@ -145,7 +146,7 @@ fn config(flow: &Flow) -> Result<FlowConfig, Refusal> {
         });
     }
     let topology = FlowTopology { stages, connections };
-    topology.validate().map_err(|error| Refusal::fault("invalid-topology", error.to_string()))?;
+    topology.validate().map_err(|error| refused_graph(&error))?;
     let mut config = FlowConfig::default_with_topology(topology);
     config.error_policy = error_policy(&flow.settings)?;
     config.timeouts = TimeoutConfig {
@@ -154,11 +155,45 @@ fn config(flow: &Flow) -> Result<FlowConfig, Refusal> {
         drain_timeout: Duration::from_millis(flow.settings.drain_timeout_ms),
         cooperative_cancel_timeout: Duration::from_millis(flow.settings.cooperative_ms),
     };
-    let elements_per_yield = u64::try_from(flow.settings.elements_per_yield)
-        .map_err(|_| Refusal::fault("invalid-config", "elements_per_yield is a u64 in torvyn-reactor"))?;
-    config.yield_config = YieldConfig { elements_per_yield, time_quantum: NO_QUANTUM };
+    config.priority = priority(&flow.settings.priority)?;
+    config.yield_config = YieldConfig { time_quantum: NO_QUANTUM, ..YieldConfig::default() };
+    if let Some(wanted) = flow.settings.elements_per_yield {
+        let wanted = u64::try_from(wanted).map_err(|_| Refusal::fault("invalid-config", "elements_per_yield is a u64 in torvyn-reactor"))?;
+        config.yield_config.elements_per_yield = wanted;
+    }
     Ok(config)
 }
+
+fn priority(name: &str) -> Result<FlowPriority, Refusal> {
+    match name {
+        "critical" => Ok(FlowPriority::Critical),
+        "high" => Ok(FlowPriority::High),
+        "normal" => Ok(FlowPriority::Normal),
+        "low" => Ok(FlowPriority::Low),
+        "background" => Ok(FlowPriority::Background),
+        other => Err(Refusal::fault("invalid-config", format!("{other:?} is no priority"))),
+    }
+}
+
+/// A refused graph: upstream says in words what is wrong, the protocol in kinds.
+fn refused_graph(error: &FlowCreationError) -> Refusal {
+    let message = error.to_string();
+    let kinds: Vec<&str> = REFUSALS.iter().filter(|(words, _)| message.contains(words)).map(|(_, kind)| *kind).collect();
+    let fields = json!({"kinds": kinds}).as_object().cloned().unwrap_or_default();
+    Refusal::Fault { kind: "invalid-topology".into(), message, fields }
+}
+
+const REFUSALS: &[(&str, &str)] = &[
+    ("has no stages", "empty"),
+    ("has no Source", "no-source"),
+    ("has no Sink", "no-sink"),
+    ("out-of-bounds stage", "unknown-stage"),
+    ("self-loop", "self-loop"),
+    ("has incoming connections", "source-has-input"),
+    ("has outgoing connections", "sink-has-output"),
+    ("contains a cycle", "cycle"),
+    ("not reachable", "unreachable"),
+];
 
 fn error_policy(settings: &Settings) -> Result<ErrorPolicy, Refusal> {
     match settings.error_policy.as_str() {
@@ -288,27 +323,31 @@ fn ending(recorder: &Recorder, reason: Option<&CancellationReason>, capped: bool
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn reply(flow: &Flow, state: &str, recorder: &Recorder, stats: &FlowCompletionStats, manager: &DefaultResourceManager) -> Value {
     let streams: Vec<Value> = (0..flow.edges.len() as u64)
         .map(|number| {
             let seen = stats.stream_stats.get(&StreamId::new(number)).cloned().unwrap_or_default();
             json!({
                 "elements": seen.elements_total, "pressure_events": seen.backpressure_events, "peak_depth": seen.peak_queue_depth,
-                "pressure_ns": u64::try_from(seen.backpressure_duration.as_nanos()).unwrap_or(u64::MAX),
+                "pressure_ns": nanos(seen.backpressure_duration),
             })
         })
         .collect();
     let mut stages = serde_json::Map::new();
     for (stage, number) in flow.stages.iter().zip(1..) {
         if let Some(seen) = stats.component_stats.get(&ComponentId::new(number)) {
-            stages.insert(stage.name.clone(), json!({"invocations": seen.invocations, "errors": seen.errors}));
+            stages.insert(stage.name.clone(), json!({"invocations": seen.invocations, "errors": seen.errors, "busy_ns": nanos(seen.total_invocation_time)}));
         }
     }
     let copies = manager.flow_copy_stats(FlowId::new(FLOW));
     let [in_, out, across, returned] = copies.copies_by_reason;
     json!({
         "re": "flow-run", "state": state, "trace": recorder.finish(), "streams": streams, "stages": stages,
-        "live_buffers": manager.live_resource_count(),
+        "live_buffers": manager.live_resource_count(), "duration_ns": nanos(stats.total_duration),
         "copies": {
             "total_copy_ops": copies.total_copy_ops, "total_payload_bytes": copies.total_payload_bytes,
             "ops_by_reason": {"HostToComponent": in_, "ComponentToHost": out, "CrossComponent": across, "PoolReturn": returned},

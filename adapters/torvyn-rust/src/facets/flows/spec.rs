@@ -143,7 +143,8 @@ fn cancel() -> String {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    pub elements_per_yield: i64,
+    pub elements_per_yield: Option<i64>,
+    pub priority: String,
     pub error_policy: String,
     pub max_retries: u32,
     pub backoff_ms: u64,
@@ -168,7 +169,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            elements_per_yield: 32,
+            elements_per_yield: Some(32),
+            priority: "normal".into(),
             error_policy: "fail-fast".into(),
             max_retries: 0,
             backoff_ms: 0,
