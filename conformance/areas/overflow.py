@@ -12,9 +12,10 @@ from msgspec.structs import replace as with_
 from conformance.areas.watermarks import STORIES
 from conformance.checks import Budget, checks
 from conformance.machines.search import search_streams
+from conformance.models.levels import resolved
 from conformance.models.streams import Policy
 from conformance.strategies import ANYTHING, END, LOSSLESS, ORDERLY, PAUSE, READY, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Schedule, Script
+from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Schedule, Script, StreamDefaults
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import calls_of, drops, expect_end, expect_flow, pushed, run_flow, search_flows
@@ -143,6 +144,44 @@ def not_faster_than_the_rate(session: Session, budget: Budget) -> None:
     reply = run_flow(session, whole)
     took = reply.trace[-1].at - reply.trace[0].at
     expect_flow("POLICY-009", budget, whole, reply, "virtual ns for 50 elements at 10 per second", ">= 4.8e9", took, holds=took >= 4.8e9)
+
+
+LEVELS = (
+    # what the stream, its flow and the host say; None: nothing
+    (StreamDefaults(2, 0.0, "block-producer"), StreamDefaults(3, 0.5, "drop-oldest"), StreamDefaults(4, 0.75, "drop-newest")),
+    (StreamDefaults(), StreamDefaults(3, 0.5, "drop-oldest"), StreamDefaults(4, 0.75, "block-producer")),
+    (StreamDefaults(), StreamDefaults(), StreamDefaults(4, 0.75, "drop-newest")),
+    (StreamDefaults(capacity=4), StreamDefaults(low_watermark_ratio=0.25), StreamDefaults(8, 0.75, "block-producer")),
+    (StreamDefaults(policy="block-producer"), StreamDefaults(capacity=4, policy="drop-oldest"), StreamDefaults(8, 0.5, "drop-newest")),
+    (StreamDefaults(low_watermark_ratio=0.0), StreamDefaults(4, 0.5, "block-producer"), StreamDefaults(2, 0.75, "error")),
+    (StreamDefaults(low_watermark_ratio=0.25), StreamDefaults(policy="block-producer"), StreamDefaults(4, 0.75, "drop-newest")),
+)
+SETTINGS = ("capacity", "low_watermark_ratio", "policy")
+LOST = {"block-producer": set[str](), "drop-oldest": {"evicted-oldest"}, "drop-newest": {"refused-newest"}}
+
+
+def _levelled(own: StreamDefaults, shared: StreamDefaults, host: StreamDefaults) -> FlowSpec:
+    """Return a flow whose one stream is configured at three levels."""
+    said = {name: value for name in SETTINGS if (value := getattr(own, name)) is not None}
+    silent = tuple(name for name in SETTINGS if name not in said)
+    plain = line(elements=12, schedule="producer-first")
+    return with_(plain, edges=(with_(plain.edges[0], inherits=silent, **said),), defaults=shared, host_defaults=host)
+
+
+@checks("POLICY-010", facet=Facet.FLOWS, kind="table", requires=("stream_defaults",))
+def the_nearest_setting_wins(session: Session, budget: Budget) -> None:
+    """Capacity, low mark and policy come from the stream, else from its flow, else from the host, each on its own."""
+    for levels in LEVELS:
+        spec = _levelled(*levels)
+        due = resolved(spec).edges[0]
+        reply = run_flow(session, spec)
+        expect_flow("POLICY-010", budget, spec, reply, "the peak depth of the stream", due.capacity, reply.streams[0].peak_depth)
+        lost = {event.reason for event in reply.trace if isinstance(event, e.Dropped)}
+        expect_flow("POLICY-010", budget, spec, reply, f"losses under {due.policy}", LOST[due.policy], lost)
+        if due.policy == "block-producer":
+            offs = [event.depth for event in reply.trace if isinstance(event, e.PressureChanged) and not event.on]
+            low = int(due.capacity * due.low_watermark_ratio)
+            expect_flow("POLICY-010", budget, spec, reply, "the depth at which pressure ends first", low, offs[0] if offs else None)
 
 
 HELD = (

@@ -11,6 +11,9 @@ from conformance.mutants.faulty_reports import Wrapped, report
 from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts
 from torvyn_ref.calls import Answer, Element, Output, Signal
+from torvyn_ref.config import Flow, Project
+from torvyn_ref.config.project import StreamSettings
+from torvyn_ref.config.schema import Edge as EdgeOfAProject
 from torvyn_ref.flow import EdgeDef, FlowDriver, Reason, StageDef, StageSetup, Topology
 from torvyn_ref.flow.settings import FanOut
 from torvyn_ref.flow.stage import Edge, Stage
@@ -230,6 +233,32 @@ class NoLimitToTheRate(FlowDriver):
         super()._build(topology, setups)
         for edge in self.edges:
             edge.stream.entered = ENQUEUED
+
+
+def _flow_before_stream(project: Project, flow: Flow, edge: EdgeOfAProject) -> StreamSettings:
+    """Ask the flow first, and the stream for what is left."""
+    shared = flow.backpressure
+    said = {name: value for name in type(shared).model_fields if (value := getattr(shared, name)) is not None}
+    return project.stream_settings(flow, edge.model_copy(update={"backpressure": edge.backpressure.model_copy(update=said)}))
+
+
+def _host_before_flow(project: Project, flow: Flow, edge: EdgeOfAProject) -> StreamSettings:
+    """Forget the flow."""
+    return project.stream_settings(flow.model_copy(update={"backpressure": type(flow.backpressure)()}), edge)
+
+
+register(
+    "flow-before-stream",
+    "POLICY-010",
+    summary="What a flow says of its streams overrides what a stream says itself.",
+    build=lambda: ReferenceParts(resolve=_flow_before_stream),
+)
+register(
+    "flows-have-no-defaults",
+    "POLICY-010",
+    summary="What a stream does not say comes from the host, whatever its flow says.",
+    build=lambda: ReferenceParts(resolve=_host_before_flow),
+)
 
 
 @driver("pause-is-not-heard", "POLICY-011")

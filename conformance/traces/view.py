@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from conformance.models.flow import TERMINAL, Topology
+from conformance.models.levels import resolved
 from conformance.subjects.protocol import FlowSpec
 from conformance.traces import events as e
 
@@ -80,6 +81,7 @@ class View:
     """
 
     def __init__(self, spec: FlowSpec, *, clock: str = "virtual") -> None:
+        spec = resolved(spec)
         self.spec = spec
         self.clock = clock
         self.topology = Topology(spec)

@@ -42,6 +42,7 @@ from conformance.subjects.protocol.flows import (
     Script,
     StageSpec,
     StageStats,
+    StreamDefaults,
     StreamStats,
 )
 from conformance.subjects.protocol.guests import (
@@ -233,6 +234,7 @@ __all__ = [
     "StageSpec",
     "StageStats",
     "StartGuest",
+    "StreamDefaults",
     "StreamReply",
     "StreamStats",
     "ThreadReply",

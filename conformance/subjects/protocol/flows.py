@@ -71,10 +71,24 @@ class StageSpec(Message, frozen=True):
     script: Script = Script()
 
 
+class StreamDefaults(Message, frozen=True):
+    """What streams get that do not say it themselves, at one level of configuration; None leaves it to the level below."""
+
+    capacity: int | None = None
+    low_watermark_ratio: float | None = None
+    policy: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no JSON number can say, so that both doors see the same values."""
+        if self.low_watermark_ratio is not None:
+            check_finite(self.low_watermark_ratio)
+
+
 class EdgeSpec(Message, frozen=True):
     """A stream between two stages; the output port is the source's, inputs have one port.
 
-    `rate_per_s` belongs to the policy `rate-limit` (capability rate_limit): elements per second that may enter.
+    `rate_per_s` belongs to the policy `rate-limit` (capability rate_limit): elements per second that may enter. `inherits` names settings
+    (capacity, low_watermark_ratio, policy) that the stream does not set: it gets the flow's, else the host's (capability stream_defaults).
     """
 
     source: str
@@ -84,6 +98,7 @@ class EdgeSpec(Message, frozen=True):
     low_watermark_ratio: float = 0.5
     policy: str = "block-producer"
     rate_per_s: float = 0.0
+    inherits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no JSON number can say, so that both doors see the same values."""
@@ -155,6 +170,7 @@ class FlowSpec(Message, frozen=True):
     """A whole flow as data.
 
     `max_calls` bounds the run: a subject that reaches it stops the flow as an operator would, and reports the reason `max-calls`.
+    `defaults` are the flow's for its streams, `host_defaults` the host's for those of all flows (capability stream_defaults).
     """
 
     stages: tuple[StageSpec, ...]
@@ -163,6 +179,8 @@ class FlowSpec(Message, frozen=True):
     settings: FlowSettings = FlowSettings()
     commands: tuple[Command, ...] = ()
     max_calls: int = 100_000
+    defaults: StreamDefaults = StreamDefaults()
+    host_defaults: StreamDefaults = StreamDefaults()
 
 
 class RunFlow(Request, frozen=True, tag="flows.run"):

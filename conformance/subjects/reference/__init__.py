@@ -29,6 +29,7 @@ CAPABILITIES = {
         f"node_limit={MAX_STAGES}",
         "rate_limit",
         "state_tables",
+        "stream_defaults",
         "virtual_clock",
     ),
     Facet.GUESTS: ("by-hand", *(f"engine={name}" for name in ENGINES)),

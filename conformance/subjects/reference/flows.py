@@ -12,6 +12,7 @@ import msgspec
 from conformance.errors import Refused, SubjectTimeoutError
 from conformance.subjects import protocol as p
 from conformance.subjects.reference.hosted import run_host
+from conformance.subjects.reference.levels import stream_configs
 from conformance.subjects.reference.parts import ReferenceParts
 from conformance.subjects.reference.script import ScriptedComponent
 from conformance.subjects.reference.trace import TraceWriter
@@ -134,15 +135,14 @@ class ReferenceFlows:
     def _topology(self, spec: p.FlowSpec) -> Any:
         try:
             stages = [StageDef(stage.name, Role(stage.role)) for stage in spec.stages]
-            edges = [
-                EdgeDef(
-                    edge.source,
-                    edge.target,
-                    edge.port,
-                    config=StreamConfig(edge.capacity, edge.low_watermark_ratio, OverflowPolicy(edge.policy), edge.rate_per_s or None),
-                )
-                for edge in spec.edges
-            ]
+            if any(edge.inherits for edge in spec.edges):
+                configs = stream_configs(spec, self._parts.resolve)
+            else:
+                configs = [
+                    StreamConfig(edge.capacity, edge.low_watermark_ratio, OverflowPolicy(edge.policy), edge.rate_per_s or None)
+                    for edge in spec.edges
+                ]
+            edges = [EdgeDef(edge.source, edge.target, edge.port, config=config) for edge, config in zip(spec.edges, configs, strict=True)]
         except ValueError as error:
             raise Refused("invalid-config", str(error)) from error
         try:
