@@ -32,8 +32,9 @@ from torvyn_ref.flow import (
     StageDef,
     StageSetup,
 )
+from torvyn_ref.flow.breaker import BreakerSettings
 from torvyn_ref.flow.scheduling import SchedulingPolicy
-from torvyn_ref.flow.settings import MICROSECOND, MILLISECOND, Priority
+from torvyn_ref.flow.settings import MICROSECOND, MILLISECOND, FanOut, Priority
 from torvyn_ref.ids import FlowId, Ids, Owner
 from torvyn_ref.observe import Level, Registry, observe
 from torvyn_ref.packaging import Cache, Resolver, default_root
@@ -299,6 +300,9 @@ def _manager_config(project: Project) -> ManagerConfig:
 
 def _flow_settings(project: Project, flow: Flow, limit: int | None) -> FlowSettings:
     policy, runtime = flow.error_policy, project.runtime
+    breaker = None
+    if policy.breaker_threshold:
+        breaker = BreakerSettings(policy.breaker_threshold, policy.breaker_cooldown_ms * MILLISECOND)
     return FlowSettings(
         priority=Priority(flow.priority),
         elements_per_yield=flow.elements_per_yield or runtime.elements_per_yield,
@@ -309,6 +313,9 @@ def _flow_settings(project: Project, flow: Flow, limit: int | None) -> FlowSetti
         init_timeout_ns=runtime.component_init_timeout_ms * MILLISECOND,
         teardown_timeout_ns=runtime.component_teardown_timeout_ms * MILLISECOND,
         cooperative_ns=runtime.cooperative_cancel_timeout_ms * MILLISECOND,
+        interrupt_grace_ns=runtime.interrupt_grace_ms * MILLISECOND,
         sink_pause_delay_ns=runtime.sink_pause_delay_us * MICROSECOND,
+        fan_out=FanOut(flow.fan_out),
+        breaker=breaker,
         limit=limit,
     )

@@ -249,7 +249,9 @@ class Planner:
         edges = []
         for edge in flow.edges:
             stream = self._project.stream_settings(flow, edge)
-            config = StreamConfig(stream.queue_depth, stream.low_watermark_ratio, stream.policy)
+            config = StreamConfig(stream.queue_depth, stream.low_watermark_ratio, stream.policy, stream.rate_per_s)
+            with self._collecting(TOPOLOGY_VALIDATION, place):
+                config.check_rate(where=place.field("edges", f"{edge.from_.node}:{edge.from_.port} -> {edge.to.node}:{edge.to.port}"))
             edges.append(EdgeDef(edge.from_.node, edge.to.node, edge.from_.port, edge.to.port, config))
         with self._collecting(TOPOLOGY_VALIDATION, place):
             return Topology.build([StageDef(name, role) for name, role in roles.items()], edges, where=place.field())

@@ -26,6 +26,8 @@ class StreamSettings:
     """Capacity in elements."""
     policy: OverflowPolicy
     low_watermark_ratio: float
+    rate_per_s: float | None = None
+    """Elements per second, when the policy is `rate-limit` and somebody says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class Project:
     def stream_settings(self, flow: Flow, edge: Edge) -> StreamSettings:
         """Resolve a stream's settings: the edge's own, else the flow's, else the runtime's (POLICY-010, CFG-017)."""
         own, shared, default = edge.backpressure, flow.backpressure, self.runtime.backpressure
+        policy = _first(own.backpressure_policy, shared.backpressure_policy, default=default.backpressure_policy)
+        rate = _first(own.rate_per_s, shared.rate_per_s, default=default.rate_per_s)
         return StreamSettings(
             queue_depth=_first(
                 edge.queue_depth,
@@ -149,13 +153,14 @@ class Project:
                 shared.default_queue_depth,
                 default=default.default_queue_depth,
             ),
-            policy=_first(own.backpressure_policy, shared.backpressure_policy, default=default.backpressure_policy),
+            policy=policy,
             low_watermark_ratio=_first(
                 edge.low_watermark_ratio,
                 own.low_watermark_ratio,
                 shared.low_watermark_ratio,
                 default=default.low_watermark_ratio,
             ),
+            rate_per_s=rate if policy is OverflowPolicy.RATE_LIMIT else None,
         )
 
     def node_settings(self, flow: Flow, name: str) -> NodeSettings:

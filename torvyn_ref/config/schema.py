@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 from torvyn_ref.config.settings import (
     Backpressure,
     ErrorPolicy,
+    FanOut,
     FlowPriority,
     Observability,
     Registry,
@@ -311,6 +312,8 @@ class Flow(Section):
     """Stage executions before a yield, whatever the priority says (SCHED-010)."""
     error_policy: ErrorPolicy = ErrorPolicy()
     """What a component's error does to the flow."""
+    fan_out: Annotated[FanOut, Field(strict=False)] = FanOut.MIN_CREDIT
+    """What a paused sink means for its producer's other branches (CREDIT-009, CREDIT-010)."""
     deadline_ms: Timeout | None = None
     """Bound of the whole flow in milliseconds (CANCEL-008); absent: none."""
     default_queue_depth: Depth | None = None

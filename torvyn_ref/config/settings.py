@@ -17,6 +17,7 @@ from torvyn_ref.config.values import (
     Milliseconds,
     Priority,
     Probability,
+    Rate,
     Ratio,
     Size,
     Table,
@@ -58,6 +59,13 @@ class FlowPriority(StrEnum):
     NORMAL = "normal"
     LOW = "low"
     BACKGROUND = "background"
+
+
+class FanOut(StrEnum):
+    """What a paused sink means for its producer's other branches (CREDIT-009, CREDIT-010)."""
+
+    MIN_CREDIT = "min-credit"
+    INDEPENDENT = "independent-per-branch"
 
 
 class ErrorPolicyKind(StrEnum):
@@ -149,6 +157,8 @@ class BackpressureDefaults(Section):
     """What happens at a full queue; `block` is read as `block-producer`."""
     low_watermark_ratio: Ratio = 0.5
     """Pressure ends when the depth has fallen to this share of the capacity."""
+    rate_per_s: Rate | None = None
+    """Elements per second that may enter under `rate-limit` (POLICY-009); other policies do not look at it."""
 
 
 class Backpressure(Section):
@@ -166,6 +176,8 @@ class Backpressure(Section):
     """What happens at a full queue; absent: inherit."""
     low_watermark_ratio: Ratio | None = None
     """Where pressure ends; absent: inherit."""
+    rate_per_s: Rate | None = None
+    """Elements per second under `rate-limit`; absent: inherit."""
 
 
 class Pools(Section):
@@ -215,6 +227,8 @@ class Runtime(Section):
     """Bound of draining; 0 discards at once (CANCEL-007)."""
     cooperative_cancel_timeout_ms: Milliseconds = 1000
     """How long a call in flight may still finish after a cancel (CANCEL-003)."""
+    interrupt_grace_ms: Milliseconds = 500
+    """How long after its interruption an instance that does not react is given up (CANCEL-003)."""
     sink_pause_delay_us: Annotated[Count, Field(ge=1)] = 1000
     """First delay, in microseconds, before a paused sink is probed (decision 2)."""
     elements_per_yield: Batch | None = None
@@ -297,3 +311,7 @@ class ErrorPolicy(Section):
     """Extra attempts per element under `retry` (K-32)."""
     backoff_ms: Milliseconds = 100
     """Least wait before each extra attempt."""
+    breaker_threshold: Count = 0
+    """`unavailable` answers in a row after which a component is left alone (ERR-011); 0: never."""
+    breaker_cooldown_ms: Milliseconds = 1000
+    """How long it is left alone; then one call is tried."""

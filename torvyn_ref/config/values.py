@@ -114,6 +114,12 @@ def _version(value: str) -> str:
     return value
 
 
+def _rate(value: float) -> float:
+    if not math.isfinite(value) or value <= 0:
+        raise refusal("invalid-value", f"expected elements per second above 0, found {describe(value)}", code="E0703")
+    return value
+
+
 def _ratio(value: float) -> float:
     if not math.isfinite(value) or not 0.0 <= value < 1.0:
         raise refusal("invalid-value", f"expected a ratio of at least 0 and less than 1, found {describe(value)}", code="E0703")
@@ -189,6 +195,9 @@ Priority = Annotated[int, Field(ge=1, le=10)]
 
 Ratio = Annotated[float, AfterValidator(_ratio)]
 """Where pressure ends, as a share of the queue's capacity: at least 0, less than 1, finite (WMK-010)."""
+
+Rate = Annotated[float, AfterValidator(_rate)]
+"""Elements per second: above 0, finite (POLICY-009)."""
 
 Probability = Annotated[float, AfterValidator(_probability)]
 """A share between 0 and 1, both included."""

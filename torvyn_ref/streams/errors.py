@@ -10,7 +10,8 @@ from torvyn_ref.errors import TorvynError
 class StreamError(TorvynError):
     """A refused stream operation; nothing has changed.
 
-    `kind` is one of: queue-full, queue-empty, producer-complete, credit-underflow, credit-overflow, invalid-capacity, invalid-ratio.
+    `kind` is one of: queue-full, queue-empty, producer-complete, credit-underflow, credit-overflow, invalid-capacity, invalid-ratio,
+    invalid-rate.
     """
 
     def __init__(self, kind: str, message: str, **fields: Any) -> None:

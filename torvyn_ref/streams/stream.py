@@ -31,21 +31,32 @@ class StreamConfig:
     policy: OverflowPolicy = OverflowPolicy.BLOCK
     rate_per_s: float | None = None
 
+    def check_rate(self, *, where: str | None = None) -> None:
+        """Refuse a rate that cannot be kept, a rate limit without one, and a rate of another policy.
+
+        Raises:
+            StreamError: invalid-rate, at `where`.
+        """
+        rate = self.rate_per_s
+        if self.policy is not OverflowPolicy.RATE_LIMIT:
+            if rate is None:
+                return
+            message = f"a rate belongs to the policy rate-limit, not to {self.policy}"
+        elif rate is not None and math.isfinite(rate) and rate > 0:
+            return
+        else:
+            message = f"rate-limit needs rate_per_s, elements per second above 0; got {'none' if rate is None else rate}"
+        raise StreamError("invalid-rate", message, where=where, rate=rate)
+
     @property
     def interval_ns(self) -> int:
         """Return the least time between two elements that enter; 0 without a rate limit.
 
         Raises:
-            StreamError: invalid-rate, when the policy has no rate that can be kept, or another policy has one.
+            StreamError: invalid-rate.
         """
-        rate = self.rate_per_s
-        if self.policy is not OverflowPolicy.RATE_LIMIT:
-            if rate is None:
-                return 0
-            raise StreamError("invalid-rate", f"a rate belongs to the policy rate-limit, not to {self.policy}", rate=rate)
-        if rate is None or not math.isfinite(rate) or rate <= 0:
-            raise StreamError("invalid-rate", f"rate-limit needs elements per second above 0, got {rate}", rate=rate)
-        return math.ceil(1e9 / rate)
+        self.check_rate()
+        return 0 if self.rate_per_s is None else math.ceil(1e9 / self.rate_per_s)
 
 
 @dataclass(frozen=True, slots=True)
