@@ -74,6 +74,7 @@ class MoreFlows(FlowsFacet, Protocol):
     """The messages `flows.*` that a subject may leave out."""
 
     def host(self, request: p.RunHost, /) -> p.HostRunReply: ...  # noqa: D102
+    def start_project(self, request: p.StartProject, /) -> p.ProjectRunReply: ...  # noqa: D102
 
 
 class GuestsFacet(Protocol):

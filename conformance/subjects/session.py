@@ -20,7 +20,7 @@ T = TypeVar("T", bound=p.Reply)
 TRANSCRIPT_LENGTH = 64
 """How many messages a session remembers, to show them with a failure."""
 
-OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost})
+OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject})
 """The requests that start over: nothing that was asked before them matters to what follows."""
 
 EPISODE_LENGTH = 4000
@@ -375,3 +375,7 @@ class FlowsClient:
     def host(self, flows: tuple[p.FlowSpec, ...], steps: tuple[p.HostStep, ...]) -> p.HostRunReply:
         """Do one thing after the other to a host with several flows."""
         return self._ask(p.RunHost(flows, steps), p.HostRunReply)
+
+    def start_project(self, files: dict[str, bytes], *, shutting_down: bool = False) -> p.ProjectRunReply:
+        """Start the first flow of a project, and run it."""
+        return self._ask(p.StartProject(files, shutting_down), p.ProjectRunReply)

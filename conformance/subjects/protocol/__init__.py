@@ -68,6 +68,7 @@ from conformance.subjects.protocol.hosts import (
     RunHost,
     ShutdownCounts,
 )
+from conformance.subjects.protocol.projects import ProjectRunReply, StartProject
 from conformance.subjects.protocol.resources import (
     Allocate,
     Borrow,
@@ -211,6 +212,7 @@ __all__ = [
     "PopValue",
     "PoppedReply",
     "Program",
+    "ProjectRunReply",
     "PushValue",
     "PushedReply",
     "Read",
@@ -234,6 +236,7 @@ __all__ = [
     "StageSpec",
     "StageStats",
     "StartGuest",
+    "StartProject",
     "StreamDefaults",
     "StreamReply",
     "StreamStats",
@@ -284,6 +287,7 @@ AnyRequest = (
     | RunFlow
     | FlowTransition
     | RunHost
+    | StartProject
     | OpenGuest
     | CallGuest
     | ObserveGuest
@@ -314,6 +318,7 @@ AnyReply = (
     | PoppedReply
     | FlowRunReply
     | HostRunReply
+    | ProjectRunReply
     | GuestAnswerReply
     | GuestSeenReply
     | GuestStartedReply

@@ -14,6 +14,7 @@ from conformance.subjects import protocol as p
 from conformance.subjects.reference.hosted import run_host
 from conformance.subjects.reference.levels import stream_configs
 from conformance.subjects.reference.parts import ReferenceParts
+from conformance.subjects.reference.projects import start_project
 from conformance.subjects.reference.script import ScriptedComponent
 from conformance.subjects.reference.trace import TraceWriter
 from conformance.traces.events import AnyEvent, Done
@@ -89,6 +90,10 @@ class ReferenceFlows:
     def host(self, request: p.RunHost) -> p.HostRunReply:
         """Do one thing after the other to a host with several flows."""
         return run_host(self._parts, request, self.prepare, _reply)
+
+    def start_project(self, request: p.StartProject) -> p.ProjectRunReply:
+        """Start the first flow of a project, and run it."""
+        return start_project(self._parts, request)
 
     def prepare(
         self, spec: p.FlowSpec, *, flow: FlowId, owners: Iterator[Owner], manager: ResourceManager, observer: Observer, time: SimulatedTime

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 from conformance.subjects.reference.threads import run_together
 from torvyn_ref.calls import FlowContext
-from torvyn_ref.config import Flow, Project
+from torvyn_ref.config import Flow, Project, load
 from torvyn_ref.config.project import StreamSettings
 from torvyn_ref.config.schema import Edge
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
+from torvyn_ref.host import Host
 from torvyn_ref.ids import Ids
 from torvyn_ref.reactor.coordinator import Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
@@ -44,6 +45,8 @@ class ReferenceParts:
         ids: hands out the ids of a host's flows and components.
         reactor: runs a host's flows side by side.
         resolve: finds a stream's settings in what it, its flow and the host say.
+        load_project: reads a project's files.
+        host: starts a project's flows.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
         together: runs tasks in threads of their own.
@@ -60,6 +63,8 @@ class ReferenceParts:
     ids: Callable[[], Ids] = Ids
     reactor: Callable[..., Reactor] = Reactor
     resolve: Callable[[Project, Flow, Edge], StreamSettings] = Project.stream_settings
+    load_project: Callable[..., Project] = load
+    host: Callable[..., Host] = Host
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
     together: Callable[[Sequence[Callable[[], None]]], None] = run_together
