@@ -10,6 +10,7 @@ in the suite itself is no result at all but a notification of an unsuccessful in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -212,7 +213,7 @@ def _descriptor(rule: SarifRule) -> dict[str, Any]:
     tags = [*rule.tags, *([rule.severity] if rule.severity else []), *(["security"] if score else [])]
     return {
         "id": rule.id,
-        "name": rule.id.replace("-", ""),
+        "name": "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", rule.title)) or rule.id.replace("-", ""),
         "shortDescription": {"text": rule.title or rule.id},
         "fullDescription": {"text": rule.text or rule.title or rule.id},
         "help": {
