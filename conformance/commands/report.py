@@ -26,7 +26,7 @@ def report(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write to this file instead of standard output.")] = None,
     mutants: Annotated[
-        Path | None, typer.Option("--mutants", help="Show this kill matrix in HTML (`mutants --format json` writes one).")
+        Path | None, typer.Option("--mutants", help="Show this kill matrix in HTML (`mutants --report` writes one).")
     ] = None,
     anchor: AnchorOption = None,
 ) -> None:

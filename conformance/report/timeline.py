@@ -17,8 +17,8 @@ from conformance.rulebook import load
 from conformance.traces.file import TraceFile
 from conformance.traces.judging import judge
 
-STEP = 20
-"""Pixels from one event to the next."""
+NARROW, WIDE, ROOM = 20, 72, 1040
+"""Pixels from one event to the next: at least, at most, and the width that a short trace fills."""
 TOP, STATE, STAGE, STREAM, ROW, GAP = 34, 22, 34, 92, 20, 10
 """Heights: the ruler with its pins, the flow's state, a stage, a stream, a buffer's row, and the air between lanes."""
 COLOURS = 8
@@ -44,6 +44,8 @@ def timeline(trace: TraceFile, name: str = "trace") -> bytes:
         SuiteError: the rulebook is damaged.
     """
     pins = violations(trace)
+    shows = trace.header.shows
+    pins.sort(key=lambda pin: shows is None or (pin.rule, pin.at) != (shows.rule, shows.at))  # what it was kept for comes first
     focus = next((pin.at for pin in pins if pin.at is not None), None)
     flow = trace.header.flow
     scene = of_flow(flow, trace.events, focus) if flow is not None else of_exchanges(trace.exchanges, focus)
@@ -97,8 +99,9 @@ def _pin(pin: Pin, scene: Scene, book: Any) -> dict[str, Any]:
 def _picture(scene: Scene, pins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the places of everything, in pixels."""
     y, lanes = TOP, []
-    width = max(scene.length, 1) * STEP
-    states = _runs([state for state in scene.states if state])
+    step = _step(scene)
+    width = max(scene.length, 1) * step
+    states = _runs([state for state in scene.states if state], step)
     if states:
         lanes.append({"kind": "state", "name": "flow", "route": "", "y": y, "height": STATE, "parts": states})
         y += STATE + GAP
@@ -109,9 +112,9 @@ def _picture(scene: Scene, pins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for place, stage in enumerate(scene.stages):
         bars = [
             {
-                "x": (bar.start - scene.first) * STEP + 1,
-                "width": (bar.end - bar.start) * STEP - 2,
-                "label": _fit((bar.end - bar.start) * STEP - 8, bar.label, bar.fn, bar.fn.partition("-")[0]),
+                "x": (bar.start - scene.first) * step + 1,
+                "width": (bar.end - bar.start) * step - 2,
+                "label": _fit((bar.end - bar.start) * step - 8, bar.label, bar.fn, bar.fn.partition("-")[0]),
                 "outcome": bar.outcome if bar.outcome in {"error", "trap"} else "fine",
                 "title": f"{bar.label}: {bar.outcome or 'has not answered'}",
             }
@@ -131,12 +134,17 @@ def _picture(scene: Scene, pins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if scene.rows:
         lanes.append(_buffer_lane(scene, y))
         y += scene.rows * ROW + GAP
-    flags = [{"x": pin["at"] * STEP + STEP / 2, "at": pin["at"], "rule": pin["rule"]} for pin in pins if pin["at"] is not None]
-    ticks = [{"x": at * STEP + STEP / 2, "label": at + scene.first} for at in range(0, scene.length, 5)]
-    return {"width": width, "height": y, "step": STEP, "lanes": lanes, "flags": flags, "ticks": ticks, "top": TOP}
+    flags = [{"x": pin["at"] * step + step / 2, "at": pin["at"], "rule": pin["rule"]} for pin in pins if pin["at"] is not None]
+    ticks = [{"x": at * step + step / 2, "label": at + scene.first} for at in range(0, scene.length, 5)]
+    return {"width": width, "height": y, "step": step, "lanes": lanes, "flags": flags, "ticks": ticks, "top": TOP}
+
+
+def _step(scene: Scene) -> int:
+    return min(max(ROOM // max(scene.length, 1), NARROW), WIDE)
 
 
 def _stream_lane(number: int, track: StreamTrack, scene: Scene, y: int) -> dict[str, Any]:
+    step = _step(scene)
     peak = max(track.depth, default=0)
     top = track.capacity if track.capacity <= max(4 * peak, 16) else max(peak * 5 // 4, 8)
     height = STREAM - 16
@@ -156,26 +164,25 @@ def _stream_lane(number: int, track: StreamTrack, scene: Scene, y: int) -> dict[
         "low": track.low,
         "band": {"y": level(track.capacity), "height": round(level(track.low) - level(track.capacity), 1)},
         "scaled": top != track.capacity,
-        "depth": _steps(track.depth, level),
-        "area": f"{_steps(track.depth, level)} V{level(0)} H0 Z" if track.depth else "",
-        "credits": _steps(
-            [count for count in track.credits if count is not None], level
-        ),  # known from the beginning on, or not at all after
-        "active": [part for part in _runs([str(active) for active in track.active]) if part["label"] == "True"],
-        "lost": [{"x": (at - scene.first) * STEP + STEP / 2, "y": y + 8} for at in track.lost],
+        "depth": _steps(track.depth, level, step),
+        "area": f"{_steps(track.depth, level, step)} V{level(0)} H0 Z" if track.depth else "",
+        "credits": _steps([count for count in track.credits if count is not None], level, step),  # not told at all, or from the start
+        "active": [part for part in _runs([str(active) for active in track.active], step) if part["label"] == "True"],
+        "lost": [{"x": (at - scene.first) * step + step / 2, "y": y + 8} for at in track.lost],
     }
 
 
 def _buffer_lane(scene: Scene, y: int) -> dict[str, Any]:
+    step = _step(scene)
     parts = [
         {
-            "x": (holding.start - scene.first) * STEP + 1,
+            "x": (holding.start - scene.first) * step + 1,
             "y": y + holding.row * ROW + 1,
-            "width": (holding.end - holding.start) * STEP - 2,
+            "width": (holding.end - holding.start) * step - 2,
             "height": ROW - 3,
             "kind": holding.kind,
             "colour": holding.of % COLOURS,
-            "label": _fit((holding.end - holding.start) * STEP - 8, holding.owner, holding.owner.partition(" ")[0]),
+            "label": _fit((holding.end - holding.start) * step - 8, holding.owner, holding.owner.partition(" ")[0]),
             "title": f"{holding.buffer}: {holding.owner}",
         }
         for holding in scene.holdings
@@ -183,19 +190,19 @@ def _buffer_lane(scene: Scene, y: int) -> dict[str, Any]:
     return {"kind": "buffers", "name": "buffers", "route": "", "y": y, "height": scene.rows * ROW, "parts": parts}
 
 
-def _runs(values: Sequence[str]) -> list[dict[str, Any]]:
+def _runs(values: Sequence[str], step: int) -> list[dict[str, Any]]:
     """Return runs of equal values, as parts of a lane."""
     parts: list[dict[str, Any]] = []
     start = 0
     for at in range(1, len(values) + 1):
         if at == len(values) or values[at] != values[start]:
-            width = (at - start) * STEP
-            parts.append({"x": start * STEP, "width": width, "label": values[start], "shown": _fit(width - 8, values[start])})
+            width = (at - start) * step
+            parts.append({"x": start * step, "width": width, "label": values[start], "shown": _fit(width - 8, values[start])})
             start = at
     return parts
 
 
-def _steps(values: Sequence[int], level: Any) -> str:
+def _steps(values: Sequence[int], level: Any, step: int) -> str:
     """Return a path with one step for each event."""
     parts, before = [], None
     for at, value in enumerate(values):
@@ -203,9 +210,9 @@ def _steps(values: Sequence[int], level: Any) -> str:
         if before is None:
             parts.append(f"M0 {height}")
         elif height != before:
-            parts.append(f"H{at * STEP} V{height}")
+            parts.append(f"H{at * step} V{height}")
         before = height
-    return f"{' '.join(parts)} H{len(values) * STEP}" if parts else ""
+    return f"{' '.join(parts)} H{len(values) * step}" if parts else ""
 
 
 def _fit(width: float, *texts: str) -> str:
@@ -222,7 +229,7 @@ def _data(scene: Scene, pins: Sequence[dict[str, Any]], focus: int | None) -> di
     inside = focus is not None and scene.first <= focus < scene.first + scene.length
     return {
         "first": scene.first,
-        "step": STEP,
+        "step": _step(scene),
         "start": focus - scene.first if inside and focus is not None else 0,
         "said": [clean(text) for text in scene.said],
         "states": scene.states,

@@ -45,7 +45,7 @@
     }
     rows(byId("situation"), entries.length ? entries : [["nothing", "is told of streams or states"]]);
     const held = data.holdings.filter(([start, end]) => start <= at && at < end);
-    rows(byId("buffers"), held.length ? held.map(([start, , buffer, owner]) => [buffer, owner, start === at ? "changed" : ""]) : [["none", "alive"]]);
+    rows(byId("buffers"), held.length ? held.map(([start, , buffer, owner]) => [buffer, owner, start === at ? "changed" : ""]) : [["no buffer", "is alive"]]);
     lines[at].setAttribute("aria-current", "step");
     log.scrollTop = lines[at].offsetTop - log.clientHeight / 2;
     if (follow) {
