@@ -59,11 +59,10 @@ bench-chart: setup  ## Measure the ratios again and redraw docs/images/speed.svg
 
 screenshots: setup  ## Draw docs/images/: judges the reference and a mutant, and shows their reports in Chromium
 	@mkdir -p reports/screenshots
-	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/screenshots/reference.html > /dev/null; test $$? -ne 3
+	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/screenshots/reference.json > /dev/null; test $$? -ne 3
+	@$(BIN)/torvyn-conformance report reports/screenshots/reference.json --output reports/screenshots/reference.html
 	@$(BIN)/torvyn-conformance run --subject mutant:no-hysteresis --jobs 2 --report reports/screenshots/mutant.html \
 	  --traces reports/screenshots/traces > /dev/null; test $$? -eq 1
-	@$(BIN)/torvyn-conformance trace reports/screenshots/traces/WMK-002.off-at-the-low-mark-end-to-end.jsonl \
-	  --output reports/screenshots/time-travel.html
 	@$(BIN)/python docs/screenshots.py reports/screenshots
 
 deep: setup  ## The long profiles: every check with many more examples, every test

@@ -41,14 +41,14 @@ SHOTS = (
     Shot("report-rules", "reference.html", 1180, 930, at="rules"),
     Shot("report-mutant", "mutant.html", 1180, 1000, at="failures"),
     Shot("report-phone", "mutant.html", 390, 844, dark=True),
-    Shot("time-travel", "time-travel.html", 1180, 1080),
+    Shot("time-travel", "traces/WMK-002.off-at-the-low-mark-end-to-end.html", 1180, 1080),
 )
 
 
 def main() -> int:
     """Draw every picture whose page is there; say how large each is."""
     parser = argparse.ArgumentParser(description="Draw the pictures of docs/images/.")
-    parser.add_argument("pages", type=Path, help="the folder with reference.html, mutant.html and time-travel.html")
+    parser.add_argument("pages", type=Path, help="the folder with reference.html, mutant.html and traces/")
     folder = parser.parse_args().pages.resolve()
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     missing = [str(folder / shot.page) for shot in SHOTS if not (folder / shot.page).is_file()]

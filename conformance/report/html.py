@@ -30,7 +30,7 @@ def html(report: RunReport, kills: KillMatrix | None = None, folder: Path | None
     titles = {rule.id: rule.title for rule in report.rules}
     broken = report.exit_code == EXIT_HARNESS
     who = _short(f"{report.declaration.name} {report.declaration.version}".strip())
-    bar = _bar(report.counts)
+    bar = _bar({str(outcome): count for outcome, count in report.counts.items()})
     return page(
         "report.html",
         title=f"{HEADLINES.get(report.verdict, report.verdict)}: {who}",

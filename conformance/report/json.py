@@ -21,7 +21,7 @@ from conformance.machines.coverage import merged
 from conformance.plan import Plan
 from conformance.rulebook import Rulebook
 from conformance.subjects.protocol import Declaration
-from conformance.verdict import Judgement, Outcome
+from conformance.verdict import Judgement, Outcome, Verdict
 
 SCHEMA_VERSION = 1
 LARGEST = 64 << 20
@@ -117,10 +117,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: int
     suite: str
-    verdict: str
+    verdict: Verdict
     exit_code: int
     reasons: tuple[str, ...]
-    profiles: dict[str, str]
+    profiles: dict[str, Verdict]
     subject: str
     declaration: Declaration
     selection: tuple[str, ...]
@@ -132,7 +132,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     planned: int
     executed: int
     rules_total: int
-    counts: dict[str, int]
+    counts: dict[Outcome, int]
     rules: tuple[RuleLine, ...]
     failures: tuple[Failure, ...]
     checks: tuple[CheckLine, ...]
@@ -166,10 +166,10 @@ def build(
     return RunReport(
         schema_version=SCHEMA_VERSION,
         suite=plan.suite,
-        verdict=str(judgement.verdict),
+        verdict=judgement.verdict,
         exit_code=judgement.exit_code,
         reasons=judgement.reasons,
-        profiles={profile: str(verdict) for profile, verdict in judgement.profiles.items()},
+        profiles=dict(judgement.profiles),
         subject=subject,
         declaration=plan.subject,
         selection=plan.selection,
@@ -181,7 +181,7 @@ def build(
         planned=judgement.planned,
         executed=judgement.executed,
         rules_total=len(judgement.rules),
-        counts={str(outcome): count for outcome, count in judgement.counts.items()},
+        counts=judgement.counts,
         rules=tuple(
             RuleLine(
                 id=result.rule,

@@ -1,11 +1,14 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conformance import cli
 from conformance.errors import SuiteError
 from conformance.report.formats import ReportFormat, Target, targets, write
-from conformance.report.json import encode
+from conformance.report.json import decode, encode
 
 
 @pytest.mark.parametrize(
@@ -105,3 +108,38 @@ def test_a_users_mistake_is_one_message_and_exit_code_four(tmp_path, monkeypatch
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+leaves = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=9), st.lists(st.text(max_size=3), max_size=2)
+)
+
+
+def damage(data, draw):
+    """Put something else into one place of a document."""
+    while True:
+        key = draw(st.sampled_from(sorted(data) if isinstance(data, dict) else range(len(data))))
+        below = data[key]
+        if isinstance(below, (dict, list)) and below and draw(st.integers(0, 5)):
+            data = below
+            continue
+        if isinstance(data, dict) and draw(st.booleans()):
+            data[draw(st.text(max_size=9))] = data.pop(key)
+        else:
+            data[key] = draw(leaves)
+        return
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_report_is_refused_or_shown_and_never_a_traceback(hostile_report, data):
+    report = replace(hostile_report, rules=hostile_report.rules[:3])
+    forged = json.loads(encode(report))
+    for _ in range(data.draw(st.integers(1, 3))):
+        damage(forged, data.draw)
+    try:
+        decoded = decode(json.dumps(forged).encode("utf-8", "surrogatepass"))
+    except SuiteError:
+        return
+    for format_ in ReportFormat:
+        write(decoded, format_)

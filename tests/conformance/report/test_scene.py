@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from conformance.report import scene as s
 from conformance.report.conversation import of_exchanges
+from conformance.report.timeline import timeline
 from conformance.subjects import protocol as p
 from conformance.traces import events as e
-from conformance.traces.file import Exchange
+from conformance.traces.file import Exchange, Header, TraceFile
 
 FLOW = p.FlowSpec(
     stages=(p.StageSpec("numbers", "source"), p.StageSpec("end", "sink")),
@@ -180,3 +181,49 @@ def test_a_conversation_about_streams_has_their_depth():
 def test_a_long_conversation_is_a_window():
     scene = of_exchanges([TALK[0]] * (s.MOST + 10), s.MOST + 5)
     assert (scene.first, scene.length) == (10, s.MOST)
+
+
+handles = st.builds(p.Handle, st.integers(0, 2), st.integers(0, 2))
+owners = st.sampled_from(["host", "transit", "component-1", "component-2"])
+seen = st.builds(
+    p.StreamReply,
+    st.integers(-(2**70), 2**70),
+    st.integers(-(2**70), 2**70),
+    st.integers(-1, 2**70),
+    st.integers(),
+    st.text(max_size=2),
+    st.booleans(),
+    st.booleans(),
+)
+requests = st.one_of(
+    st.just(p.OpenResources()),
+    st.builds(p.OpenStream, st.integers(1, 4)),
+    st.builds(p.PushValue, st.integers()),
+    st.builds(p.Allocate, owners, st.integers(0, 9)),
+    st.builds(p.Transfer, handles, owners, owners),
+    st.builds(p.Borrow, handles, owners),
+    st.builds(p.EndBorrow, handles, owners),
+    st.builds(p.Release, handles, owners),
+    st.builds(p.ForceReclaim, owners),
+)
+freed = st.builds(p.ReclaimedBuffer, handles, st.just(""), owners, st.integers(), st.booleans())
+replies = st.one_of(
+    st.none(),
+    st.just(p.Done()),
+    st.builds(p.HandleReply, handles),
+    seen,
+    st.builds(p.PushedReply, st.text(max_size=2), seen),
+    st.builds(p.Fault, st.text(max_size=2)),
+    st.builds(p.ReclaimedReply, st.lists(freed, max_size=2).map(tuple)),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.builds(lambda request, reply: Exchange(request=request, reply=reply), requests, replies), max_size=15))
+def test_any_conversation_has_a_picture_and_a_page_whatever_was_answered(talk):
+    scene = of_exchanges(talk)
+    assert scene.length == len(talk)
+    assert all(len(track.depth) == len(talk) for track in scene.streams)
+    where = [(each.buffer, at) for each in scene.holdings for at in range(each.start, each.end)]
+    assert len(where) == len(set(where)), "no buffer has two owners at a time"
+    assert timeline(TraceFile(Header(format=1, suite="x 1", subject="s"), exchanges=tuple(talk)))
