@@ -88,7 +88,7 @@ def _reduced(image: Image.Image) -> bytes:
     """Return a picture as PNG with as many colours as the limit allows."""
     for colours in (256, 128, 64, 32):
         buffer = io.BytesIO()
-        reduced = image.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        reduced = image.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
         reduced.save(buffer, "PNG", optimize=True)
         if buffer.tell() <= LARGEST:
             break
