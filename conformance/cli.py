@@ -132,9 +132,15 @@ def run(
         for written in kept.values():
             notes.print(f"counterexample: {written}", markup=False)
         report = with_traces(report, kept)
+    problems = []
     for path, report_format in wanted:
-        emit(write(report, report_format, anchor=place, folder=path.parent), path)
+        try:
+            emit(write(report, report_format, anchor=place, folder=path.parent), path)
+        except SuiteError as error:  # the run is over, and what it found is told all the same
+            problems += error.problems
     emit(encode(report) if output_format is Format.JSON else text.render_run(report), output)
+    if problems:
+        raise SuiteError(*problems)
     raise typer.Exit(judgement.exit_code)
 
 

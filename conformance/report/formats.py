@@ -118,6 +118,8 @@ def write(
 
 def _writable(name: str) -> Path:
     path = Path(name)
-    if not name or not path.parent.is_dir():
+    if not name or path.is_dir():
+        raise SuiteError(f"the report cannot be written to {name!r}: name a file")
+    if not path.parent.is_dir():
         raise SuiteError(f"the report cannot be written to {name!r}: there is no folder {str(path.parent)!r}")
     return path

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -41,12 +42,14 @@ def test_the_ending_or_a_prefix_says_the_format(tmp_path, monkeypatch, name, for
         (["r.pdf"], "known endings are"),
         (["r"], "FORMAT=r"),
         (["no/such/folder/r.json"], "no folder"),
-        (["json="], "cannot be written"),
+        (["json="], "name a file"),
+        (["a-folder.html"], "name a file"),
         (["a.json", "html=a.json"], "two reports"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(tmp_path, monkeypatch, names, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-folder.html").mkdir()
     with pytest.raises(SuiteError, match=words):
         targets(names)
 
@@ -74,6 +77,26 @@ def test_a_run_writes_all_its_reports_and_a_stored_one_gives_the_same(tmp_path, 
     assert json.loads((tmp_path / "badge.json").read_text())["message"].startswith("not conformant")
     assert all((tmp_path / name).stat().st_mode & 0o400 for name in names)
     capsys.readouterr()
+
+
+def test_a_report_that_cannot_be_written_loses_neither_the_others_nor_the_result(tmp_path, capsys):
+    pipe = tmp_path / "gone" / "r.html"  # a folder that is there before the run, and not any more after it
+    pipe.parent.mkdir()
+    names = ["--report", str(pipe), "--report", str(tmp_path / "r.json")]
+    (tmp_path / "leaves.py").write_text(
+        "import shutil\n"
+        "from conformance.subjects.inprocess import PythonSubject\n"
+        f"def make():\n    shutil.rmtree({str(pipe.parent)!r}, ignore_errors=True)\n    return PythonSubject('leaves', '0')\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert cli.call(["run", "--subject", "python:leaves:make", "--rules", "WMK-004", *names]) == 4
+    finally:
+        sys.path.remove(str(tmp_path))
+    captured = capsys.readouterr()
+    assert "r.html" in captured.err
+    assert captured.out.startswith("indeterminate")
+    assert (tmp_path / "r.json").is_file()
 
 
 def test_the_command_writes_to_standard_output_too(tmp_path, capsys, report):
