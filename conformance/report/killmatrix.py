@@ -42,7 +42,7 @@ class KillMatrix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_kills(data: bytes, name: str = "the kill matrix") -> KillMatrix:
-    """Read what `torvyn-conformance mutants --format json` has written.
+    """Read what `torvyn-conformance mutants --report FILE` has written.
 
     Raises:
         SuiteError: it is too large, or something else.
@@ -52,5 +52,5 @@ def decode_kills(data: bytes, name: str = "the kill matrix") -> KillMatrix:
     try:
         return msgspec.json.decode(data, type=KillMatrix)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        hint = "`torvyn-conformance mutants --format json --output FILE` writes one"
+        hint = "`torvyn-conformance mutants --report FILE` writes one"
         raise SuiteError(f"{name} is no kill matrix: {error}; {hint}") from error
