@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from conformance.checks import Budget, Check, Depth, Registry, all_checks
 from conformance.errors import (
@@ -135,7 +136,7 @@ def run_check(
         raise
     except BaseException as error:  # noqa: BLE001 -- every way out of a check becomes a finding; the interrupt is handled above
         stopped = error
-    findings = _findings(check, budget, session, stopped)
+    findings = tuple(_encodable(finding) for finding in _findings(check, budget, session, stopped))
     counterexample = _counterexample(findings, session, seed)
     if isinstance(stopped, OverdueError):
         connection.close()
@@ -286,6 +287,12 @@ def _stopped(
         detail=detail,
         fault=fault,
     )
+
+
+def _encodable(finding: Finding) -> Finding:
+    """Return a finding whose words can be written as UTF-8; half a character in an exception's text becomes its escape."""
+    words = {name: getattr(finding, name) for name in ("message", "expected", "found", "program", "detail")}
+    return replace(finding, **{name: text.encode("utf-8", "backslashreplace").decode() for name, text in words.items()})
 
 
 def _program(error: BaseException | None) -> str:

@@ -74,6 +74,15 @@ def test_a_settled_rule_keeps_its_pass_when_another_one_breaks(run):
     assert outcomes(run(check)) == ["pass", "fail"]
 
 
+def test_half_a_character_in_an_exception_can_be_reported(run):
+    def check(subject, budget):
+        """Say what no file can hold."""
+        raise Violation("WMK-002", "bad \ud800", expected="\udfff")
+
+    broken = run(check)["WMK-002"]
+    assert (broken.message, broken.expected) == ("bad \\ud800", "\\udfff")
+
+
 def test_an_accusation_by_a_stranger_is_an_error_of_the_suite(run):
     def check(subject, budget):
         """Accuse a rule that is not mine."""
