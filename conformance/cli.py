@@ -132,7 +132,7 @@ def run(
         for written in kept.values():
             notes.print(f"counterexample: {written}", markup=False)
         report = with_traces(report, kept)
-    problems = []
+    problems: list[str] = []
     for path, report_format in wanted:
         try:
             emit(write(report, report_format, anchor=place, folder=path.parent), path)

@@ -12,7 +12,7 @@ import msgspec
 
 from conformance.report.json import RunReport, suite_digest
 from conformance.report.page import environment
-from conformance.verdict import EXIT_HARNESS, Outcome
+from conformance.verdict import EXIT_HARNESS, Outcome, Verdict
 
 LABEL = "torvyn"
 DIGITS = 8
@@ -29,17 +29,21 @@ class Badge(NamedTuple):
 
 
 def badge(report: RunReport) -> Badge:
-    """Decide what a run's badge says. It never says more than the verdict: a selection is named, a suite's own failure is no result."""
+    """Decide what a run's badge says.
+
+    It never says more than the verdict: the profiles that were kept are named when not all were, no profile is green while the subject
+    claims what it does not answer, and a suite's own failure is no result.
+    """
     suite = suite_digest(report).removeprefix("sha256:")[:DIGITS]
     if report.exit_code == EXIT_HARNESS:
         return Badge("no result", suite, VOID)
     passed = report.counts.get(Outcome.PASS, 0)
-    if report.verdict == "conformant":
-        return Badge("conformant", suite, CONFORMANT)
-    if report.verdict == "not-conformant":
+    kept = [profile for profile, verdict in report.profiles.items() if verdict is Verdict.CONFORMANT]
+    if report.verdict is Verdict.NOT_CONFORMANT:
         return Badge("not conformant", suite, BROKEN)
-    kept = [profile for profile, verdict in report.profiles.items() if verdict == "conformant"]
-    if kept:
+    if report.verdict is Verdict.CONFORMANT and len(kept) == len(report.profiles):
+        return Badge("conformant", suite, CONFORMANT)
+    if kept and not report.claims:
         return Badge(f"conformant: {', '.join(kept)}", suite, CONFORMANT)
     return Badge(f"{passed} of {report.rules_total} rules shown", suite, OPEN)
 

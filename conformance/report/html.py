@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from conformance.report.json import Failure, RuleLine, RunReport, TableCoverage, suite_digest
+from conformance.report.json import Failure, KnownLine, RuleLine, RunReport, TableCoverage, suite_digest
 from conformance.report.killmatrix import KillMatrix
 from conformance.report.page import page
 from conformance.report.words import clean, explanation, shortened
@@ -44,7 +44,11 @@ def html(report: RunReport, kills: KillMatrix | None = None, folder: Path | None
         bar=bar,
         legend_text=", ".join(f"{part['count']} {part['outcome']}" for part in bar),
         facts=_facts(report),
-        profiles=[_profile(name, verdict, report.rules) for name, verdict in report.profiles.items()],
+        profiles=[_profile(name, verdict, report) for name, verdict in report.profiles.items()],
+        claims=[
+            {"kind": str(claim.kind), "operation": _short(claim.operation), "message": _short(claim.message)} for claim in report.claims
+        ],
+        known=_known(report.known),
         failures=[_failure(failure, titles, folder or Path()) for failure in failures],
         left_out=len(report.failures) - len(failures),
         areas=_areas(report.rules),
@@ -63,7 +67,8 @@ def _lead(report: RunReport) -> str:
     if report.exit_code == EXIT_HARNESS:
         return "The suite itself failed in this run, and its verdict is worth nothing. The failures below say what to repair."
     if report.verdict == "conformant":
-        return f"Every binding rule was executed and held: {passed} of {total} rules passed, and what was executed is what was planned."
+        what = "Every binding rule that was asked for" if only else "Every binding rule"
+        return f"{what} was executed and held: {passed} of {total} rules passed, and what was executed is what was planned.{only}"
     if report.verdict == "not-conformant":
         count = len({failure.rule for failure in report.failures if failure.outcome.rank >= Outcome.FAIL.rank})
         what = "1 rule was broken" if count == 1 else f"{count} rules were broken"
@@ -120,8 +125,16 @@ def _bar(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     return segments
 
 
-def _profile(name: str, verdict: str, rules: Iterable[RuleLine]) -> dict[str, Any]:
-    own = [rule for rule in rules if rule.profile == name]
+def _known(known: KnownLine | None) -> list[tuple[str, str]]:
+    """Return what a list of known failures did not expect, as words and entries."""
+    if known is None:
+        return []
+    words = (("new", known.unexpected), ("stale", known.stale), ("expired", known.expired))
+    return [(word, _short(entry)) for word, entries in words for entry in entries[:MOST]] or [("as known", _short(known.file))]
+
+
+def _profile(name: str, verdict: str, report: RunReport) -> dict[str, Any]:
+    own = [rule for rule in report.rules if rule.profile == name]
     counts = Counter(str(rule.outcome) for rule in own)
     bar = _bar(counts)
     return {
@@ -132,6 +145,7 @@ def _profile(name: str, verdict: str, rules: Iterable[RuleLine]) -> dict[str, An
         "passed": counts[Outcome.PASS],
         "total": len(own),
         "areas": list(dict.fromkeys(rule.area for rule in own)),
+        "needs": [_short(each) for each in report.needs.get(name, ())],
     }
 
 

@@ -43,6 +43,12 @@ def junit(report: RunReport) -> bytes:
         for case in cases:
             _write(suite, case)
         total.update(counts)
+    if report.claims:
+        suite = ET.SubElement(root, "testsuite", {"name": "claims", **_counts(Counter(failures=len(report.claims)), len(report.claims))})
+        for claim in report.claims:
+            element = ET.SubElement(suite, "testcase", classname="torvyn.claims", name=_text(f"{claim.kind}[{claim.operation}]"))
+            ET.SubElement(element, "failure", type=str(claim.kind), message=_text(claim.message))
+        total["failures"] += len(report.claims)
     for key, value in _counts(total, total.total()).items():
         root.set(key, value)
     root.set("time", f"{sum(check.seconds for check in report.checks):.3f}")

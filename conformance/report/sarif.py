@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from conformance.claims import Claim, ClaimFinding
 from conformance.errors import SuiteError
 from conformance.report.json import Failure, RunReport, suite_digest
 from conformance.report.words import clean, explanation, shortened
@@ -72,6 +73,36 @@ class SarifRule(msgspec.Struct, frozen=True, kw_only=True):
     level: str
     severity: str
     tags: tuple[str, ...] = ()
+
+
+def _claimed(kind: Claim, title: str, text: str, consequence: str) -> SarifRule:
+    tags = ("conformance", "claims")
+    return SarifRule(
+        id=f"claims/{kind}", title=title, text=text, consequence=consequence, level=Level.SHOULD, severity=Severity.DIAGNOSIS, tags=tags
+    )
+
+
+CLAIMS = {
+    Claim.OVER: _claimed(
+        Claim.OVER,
+        "A subject offers what it claims",
+        "An operation of a claimed facet SHOULD be answered, or the declaration says that it is not.",
+        "What looks judged is not.",
+    ),
+    Claim.UNDER: _claimed(
+        Claim.UNDER,
+        "A subject claims what it offers",
+        "A facet or an operation that is answered SHOULD be claimed.",
+        "What could be judged is not, and a defect can hide there.",
+    ),
+    Claim.BROKEN: _claimed(
+        Claim.BROKEN,
+        "A subject answers an example of each request",
+        "Every request SHOULD be answered, refused or declined.",
+        "The subject died, hung or spoke nonsense; nothing more was asked of it.",
+    ),
+}
+"""What a subject is held to beside the rules (docs/verdicts.md)."""
 
 
 class SarifFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +186,8 @@ def run_findings(report: RunReport, anchor: Anchor | None = None) -> bytes:
     ]
     subject = report.declaration.name
     findings = [_finding(failure, subject, anchor or rule_anchor(failure.rule)) for failure in report.failures if failure.rule in lines]
+    findings += [_claim(claim, subject, anchor or Anchor("docs/verdicts.md")) for claim in report.claims]
+    rules += [CLAIMS[kind] for kind in dict.fromkeys(claim.kind for claim in report.claims)]
     return sarif(
         rules,
         findings,
@@ -205,6 +238,12 @@ def _finding(failure: Failure, subject: str, where: Anchor) -> SarifFinding:
         properties={"check": failure.check, "outcome": failure.outcome, "reproduce": failure.reproduce},
         accepted=failure.message if failure.outcome is Outcome.XFAIL else "",
     )
+
+
+def _claim(claim: ClaimFinding, subject: str, where: Anchor) -> SarifFinding:
+    rule = CLAIMS[claim.kind].id
+    message = clean(shortened(claim.message))
+    return SarifFinding(rule=rule, outcome=Outcome.FAIL, message=message, where=where, identity=(claim.operation, subject), subject=subject)
 
 
 def _descriptor(rule: SarifRule) -> dict[str, Any]:

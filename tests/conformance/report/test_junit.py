@@ -3,6 +3,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
+from conformance.claims import Claim, ClaimFinding
 from conformance.report.junit import junit
 from conformance.verdict import Outcome
 
@@ -64,6 +65,13 @@ def test_known_failures_are_skips_and_a_stale_entry_is_a_failure(report):
     stale = replace(report, failures=tuple(replace(failure, outcome=Outcome.XPASS) for failure in report.failures))
     assert cases(junit(known))[1]["WMK-002"][0].find("skipped").get("message").startswith("xfail: ")
     assert cases(junit(stale))[1]["WMK-002"][0].find("failure").get("type") == "xpass"
+
+
+def test_a_claim_that_does_not_hold_is_a_failure(report):
+    claims = (ClaimFinding(kind=Claim.OVER, operation="streams.push", message="declined"),)
+    root = ET.fromstring(junit(replace(report, claims=claims)))
+    assert root.find("testsuite[@name='claims']/testcase/failure").get("message") == "declined"
+    assert int(root.get("failures")) == len(list(root.iter("failure")))
 
 
 def test_hostile_words_are_text(hostile_report):

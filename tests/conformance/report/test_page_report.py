@@ -7,7 +7,9 @@ from msgspec.structs import replace
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from conformance.claims import Claim, ClaimFinding
 from conformance.report.html import html
+from conformance.report.json import KnownLine
 from conformance.report.killmatrix import decode_kills
 from conformance.verdict import Outcome
 
@@ -226,6 +228,15 @@ def test_the_page_can_be_read_without_its_script(visit, report):
 def test_each_verdict_has_its_headline(visit, report, verdict, code, headline):
     page = visit(html(replace(report, verdict=verdict, exit_code=code)))
     assert page.find_element(By.TAG_NAME, "h1").text == headline
+
+
+def test_claims_needs_and_known_failures_are_shown(visit, report):
+    claims = (ClaimFinding(kind=Claim.OVER, operation="streams.push", message="declines what it claims"),)
+    known = KnownLine(file="known.toml", unexpected=("WMK-002 failed",), stale=("WMK-009 passes",), expired=())
+    page = visit(html(replace(report, claims=claims, known=known, needs={"stream": ("3 binding rules fail",)})))
+    assert "declines what it claims" in page.find_element(By.ID, "claims").text
+    assert "new\nWMK-002 failed\nstale\nWMK-009 passes" in page.find_element(By.ID, "known").text
+    assert "3 binding rules fail" in page.find_element(By.ID, "profiles").text
 
 
 def test_survivors_come_first_in_the_kill_matrix(page):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from conformance.claims import Claim, ClaimFinding
 from conformance.errors import SuiteError
 from conformance.report.sarif import Anchor, SarifFinding, SarifRule, rule_anchor, run_findings, sarif
 from conformance.rulebook import load
@@ -99,6 +100,14 @@ def test_every_rule_has_its_line():
     book = load()
     assert all(rule_anchor(rule.id).line > 1 for rule in book.rules)
     assert rule_anchor("../../x-1").path == "conformance/rulebook.py"
+
+
+def test_claims_that_do_not_hold_are_results_with_rules_of_their_own(report):
+    claims = tuple(ClaimFinding(kind=kind, operation="streams.push", message="x") for kind in Claim)
+    run = run_of(run_findings(replace(report, claims=claims)))
+    ids = {result["ruleId"] for result in run["results"]}
+    assert {f"claims/{kind}" for kind in Claim} <= ids
+    assert {"claims/over-claim"} < {rule["id"] for rule in run["tool"]["driver"]["rules"]}
 
 
 def test_hostile_words_are_data(hostile_report):
