@@ -128,7 +128,7 @@ def page(causes: Causes, runs: Mapping[str, RunReport], rulebook: Rulebook, *, s
 def _verdicts(runs: Mapping[str, RunReport]) -> str:
     lines = ["\n| build | verdict | " + " | ".join(SHOWN) + " | checks executed |\n|" + "---|" * (len(SHOWN) + 3) + "\n"]
     for build, run in runs.items():
-        counts = " | ".join(str(run.counts.get(outcome, 0)) for outcome in SHOWN)
+        counts = " | ".join(str(run.counts.get(Outcome(outcome), 0)) for outcome in SHOWN)
         lines.append(f"| {build} | {run.verdict} | {counts} | {run.executed} of {run.planned} |\n")
     first = next(iter(runs.values()))
     lines.append(f"\nSuite {first.suite}, seed {first.seed}, {first.depth}; {first.generator}; rulebook `{first.rulebook[:23]}`.\n")
