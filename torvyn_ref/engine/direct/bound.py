@@ -13,7 +13,7 @@ from weakref import ref
 import wasmtime
 
 from torvyn_ref.engine.direct.errors import AbiTrap
-from torvyn_ref.engine.direct.glue import scratch_pages, slot
+from torvyn_ref.engine.direct.glue import DROPPED, TAGGED, TAGS, scratch_pages, slot
 from torvyn_ref.engine.direct.handles import Destructor, HandleTable
 from torvyn_ref.engine.direct.memory import GuestMemory
 from torvyn_ref.engine.direct.plan import CoreValue, Crossing, Glued, HostFunction, InstantiateModule, Item, MakeGlue, Plan
@@ -23,12 +23,20 @@ from torvyn_ref.engine.direct.types import Resource
 MOST_DESTRUCTORS = 32
 """Destructors of a guest's own resources that run inside each other: each takes some of Python's stack."""
 
+_DROPPED = DROPPED // 4
+
 GuestCall = Callable[..., Any]
 HostCall = Callable[..., Any]
 
 
 class _Handlers(list[Callable[[], object] | None]):
-    """Handlers by number; a list that can be referred to weakly."""
+    """Handlers by number; a list that can be referred to weakly.
+
+    Attributes:
+        catch_up: carries out the drops that glue has logged.
+    """
+
+    catch_up: Callable[[], None]
 
 
 class _NoParameters:
@@ -76,13 +84,16 @@ class Bound:
         self._scratch = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
         view = memoryview(self._scratch.get_buffer_ptr(store)).cast("B")
         self._handlers = _Handlers([_sealed, *[None] * (2 * plan.crossings)])
-        self.runtime = Runtime(store, view, HandleTable(self._destructors(plan, destructors)))
+        handles = HandleTable(self._destructors(plan, destructors), view[TAGS : TAGS + TAGGED])
+        self.runtime = Runtime(store, view, handles)
+        self._handlers.catch_up = self.runtime.catch_up
         # A type of its own: one that another engine has seen makes wasmtime abort the process.
-        self._dispatcher = wasmtime.Func(store, wasmtime.FuncType([], []), _dispatcher(self._handlers, view.cast("I")))
+        self._dispatcher = wasmtime.Func(store, wasmtime.FuncType([], []), _dispatcher(self._handlers, self.runtime.words))
         for step in plan.steps:
             if isinstance(step, InstantiateModule):
                 imports = [self._value(value) for value in step.imports]
                 self._cores.append(wasmtime.Instance(store, step.module, imports).exports(store))
+                self.runtime.catch_up()
             else:
                 self._make_glue(step)
         self.calls = {
@@ -102,7 +113,7 @@ class Bound:
         self._handlers.clear()
         self.calls = {}
         self._lifted.clear()
-        self.runtime.scratch = memoryview(b"")
+        self.runtime.release()
 
     def _make_glue(self, step: MakeGlue) -> None:
         imports: list[Any] = [self._scratch, self._dispatcher]
@@ -147,6 +158,7 @@ class Bound:
             raise AbiTrap(f"call stack exhausted: {MOST_DESTRUCTORS} destructors run inside each other")
         self._destructors_running += 1
         self._value(destructor)(self._store, rep)
+        self.runtime.catch_up()
         self._destructors_running -= 1
 
     def _memory(self, value: CoreValue) -> GuestMemory:
@@ -176,6 +188,8 @@ def _dispatcher(handlers: _Handlers, wanted: memoryview) -> Callable[[], None]:
     current = ref(handlers)
 
     def dispatch() -> None:
+        if wanted[_DROPPED]:
+            current().catch_up()  # type: ignore[union-attr]  # as below
         current()[wanted[0]]()  # type: ignore[index, misc]  # glue runs only inside an instance, and names only handlers that are there
 
     return dispatch

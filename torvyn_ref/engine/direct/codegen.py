@@ -13,7 +13,7 @@ from typing import Any
 
 from torvyn_ref.engine.direct.emitter import Emitter, checked_char, out_of_range, trap
 from torvyn_ref.engine.direct.errors import Unsupported
-from torvyn_ref.engine.direct.glue import COUNT, MOST_SHORT, PARAMETERS, PIECE, RESULT, SHORT
+from torvyn_ref.engine.direct.glue import COUNT, DROPPED, MOST_SHORT, PARAMETERS, PIECE, RESULT, SHORT
 from torvyn_ref.engine.direct.types import Choice, Function, Handle, Record, Scalar, Sequence_, Text, Type
 from torvyn_ref.engine.imports import WitError
 
@@ -101,7 +101,10 @@ def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bi
             _pack_or_ask(emit, function, arguments)
         else:
             _pack(emit, function, arguments)
-        emit("go(rt.store)")
+        emit("try: go(rt.store)")
+        emit("finally:")  # a trap, too, comes after what the guest has dropped
+        with emit:
+            emit(f"if words[{DROPPED // 4}]: rt.catch_up()")
         if has_post_return:
             emit("r,kept=kept,None")
             emit("return r")
@@ -320,7 +323,7 @@ def _bound(emit: Emitter, function: Function) -> Bind:
     source = [
         "def bind(rt,mem,peer,base,resources):",
         "    host=go=peer",
-        "    sb,handles,kept=rt.scratch,rt.handles,None",
+        "    sb,words,handles,kept=rt.scratch,rt.words,rt.handles,None",
         "    rep,lend,end_lends,take=handles.rep,handles.lend,handles.end_lends,handles.take",
         "    give,give_borrow=handles.give,handles.give_borrow",
         f"    {resources} = resources" if resources else "    pass",

@@ -123,6 +123,7 @@ class Crossings:
             realloc=None,
             allocates=False,
             leaves=operation != "rep",
+            drops=resource.lent_tag if operation == "drop" else 0,
         )
         self._waiting.append(Crossing(glue=glue, bind=None, resources=(), host=(operation, resource)))
         return Glued(glue.number)
@@ -172,6 +173,11 @@ class Crossings:
 def takes_views(host: HostFunction) -> bool:
     """Tell whether a host function takes bytes as a view of guest memory: those that copy them into a buffer at once."""
     return host.interface.partition("@")[0] == "torvyn:streaming/types"
+
+
+def drops_quietly(interface: str) -> bool:
+    """Tell whether dropping an owned resource of an interface can wait for the next crossing: its destructor refuses nobody."""
+    return interface.partition("@")[0] == "torvyn:streaming/types"
 
 
 def _core(index: int | None, scope: Scope) -> CoreValue | None:

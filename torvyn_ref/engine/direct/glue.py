@@ -8,9 +8,12 @@ Scratch memory: a header, an area for one short string or list<u8> on its way in
 
     0        u32       which handler the dispatcher shall run
     4        u32       1 while the guest's realloc or post-return runs: it must not call out
+    8        u32       drops in the log
     16       64 x 12   reallocs wanted: alignment, size, and the pointer that came back
+    784      56 x 4    the log of drops: handles' indices
     1024     256       the short piece
-    1280     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
+    1280     4096      a tag for each of the first handles (`Resource.lent_tag`, `owned_tag`), 0 for none
+    5376     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
 
 Function k has two handlers: 2k+1 takes the parameters (of an import) or the result (of an export with a post-return), 2k+2 the pointers.
 Handler 0 is for a guest that calls out where it must not.
@@ -18,6 +21,11 @@ Handler 0 is for a guest that calls out where it must not.
 A number of reallocs of `PIECE` means: one piece of bytes lies in the header's area. The glue asks the guest for memory, copies it there,
 and hands the pointer over: for an import to the result's address (the length then lies in the first parameter's place), for an export as
 parameter (the length is there already). That saves the crossing that a longer piece takes.
+
+Glue also drops handles without the host, where nothing can be wrong with that: a tag says that there is such a handle, and of what type,
+and the drop goes into a log, which the host carries out before it does anything else (`bound`). What a guest can see is the same: a handle
+is gone at once, a bad one traps at once, and between the drop and the next crossing there is only the guest. Owned resources whose
+destructors may refuse are not among them (`crossings.drops_quietly`).
 """
 
 from __future__ import annotations
@@ -31,7 +39,15 @@ SHORT = 1024
 MOST_SHORT = 256
 """Bytes of the longest piece that goes through scratch memory: content types, ids, small payloads. wasmtime charges fuel for every byte
 that glue copies, and none for what the host copies, so this bounds what the shortcut costs a guest."""
-SLOTS = SHORT + MOST_SHORT
+DROPPED = 8
+DROPS = 784
+MOST_DROPS = 56
+TAGS = SHORT + MOST_SHORT
+TAGGED = 4096
+"""Handles, from index 0, that glue may drop; others are dropped by the host at once."""
+MOST_TAGGED = 127
+"""Resource types that tags can tell apart."""
+SLOTS = TAGS + TAGGED
 SLOT = 160
 COUNT = 4
 PARAMETERS = 8
@@ -64,6 +80,7 @@ class GlueFunction(NamedTuple):
         piece: the parameter that takes the pointer of a short piece; -1 when the function takes none.
         has_post_return: an export with a post-return; its result is read before that runs.
         leaves: a call out that realloc and post-return must not make; only resource.rep does not leave the instance.
+        drops: resource.drop of the resource with this `lent_tag`, whose handles glue may drop; 0 for everything else.
     """
 
     number: int
@@ -76,6 +93,7 @@ class GlueFunction(NamedTuple):
     piece: int = -1
     has_post_return: bool = False
     leaves: bool = True
+    drops: int = 0
 
 
 def module_text(functions: tuple[GlueFunction, ...], memories: int, reallocs: int) -> str:
@@ -103,6 +121,7 @@ def _import(function: GlueFunction) -> list[str]:
     lines = [
         f'(func (export "{function.number}") {parameters} {result} (local $n i32) (local $q i32)',
         *([f"(if (i32.load $s offset={_SEALED} {_ZERO}) (then {_dispatch(0)}))"] if function.leaves else []),
+        *(_drop(function.drops) if function.drops else []),
         *_pages(function),
     ]
     lines += [
@@ -140,6 +159,20 @@ def _export(function: GlueFunction) -> list[str]:
         argument = f"({function.result}.load $s offset={base + RESULT} {_ZERO})" if function.result else ""
         lines += _sealed(f"(call $p{function.number} {argument})")
     return [*lines, ")"]
+
+
+def _drop(lent_tag: int) -> list[str]:
+    """Take a drop down and return, unless the host has to see it at once: a handle that is not good, for one."""
+    return [
+        "(block $ask",
+        f"(br_if $ask (i32.ge_u (local.get 0) (i32.const {TAGGED})))",
+        f"(br_if $ask (i32.ne (i32.and (i32.load8_u $s offset={TAGS} (local.get 0)) (i32.const -2)) (i32.const {lent_tag})))",
+        f"(br_if $ask (i32.eq (local.tee $n (i32.load $s offset={DROPPED} {_ZERO})) (i32.const {MOST_DROPS})))",
+        f"(i32.store8 $s offset={TAGS} (local.get 0) {_ZERO})",
+        f"(i32.store $s offset={DROPS} (i32.shl (local.get $n) (i32.const 2)) (local.get 0))",
+        f"(i32.store $s offset={DROPPED} {_ZERO} (i32.add (local.get $n) (i32.const 1)))",
+        "(return))",
+    ]
 
 
 def _pages(function: GlueFunction) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torvyn_ref.engine.direct.errors import AbiTrap
+from torvyn_ref.engine.direct.glue import TAGGED
 from torvyn_ref.engine.direct.types import Resource
 
 Destructor = Callable[[int], object]
@@ -18,11 +19,13 @@ class HandleTable:
 
     Attributes:
         borrows: borrow handles of the running call that the guest has not dropped yet; they must be 0 when it returns.
+        tags: what glue knows of the first handles (see `glue`).
     """
 
-    __slots__ = ("_destructors", "_entries", "_free", "_lent", "borrows")
+    __slots__ = ("_destructors", "_entries", "_free", "_lent", "borrows", "tags")
 
-    def __init__(self, destructors: dict[Resource, Destructor]) -> None:
+    def __init__(self, destructors: dict[Resource, Destructor], tags: memoryview | None = None) -> None:
+        self.tags = memoryview(bytearray(TAGGED)) if tags is None else tags
         self._entries: list[tuple[Resource, int, bool] | None] = [None]  # resource, rep, owned
         self._free: list[int] = []
         self._lent: set[int] = set()  # of the running call to the host: there is one at a time, for nothing comes back in
@@ -68,6 +71,8 @@ class HandleTable:
         if index in self._lent:
             raise AbiTrap("cannot remove owned resource while borrowed")
         self._entries[index] = None
+        if index < TAGGED:
+            self.tags[index] = 0
         self._free.append(index)
         return entry[1]
 
@@ -76,9 +81,12 @@ class HandleTable:
         if self._free:
             index = self._free.pop()
             self._entries[index] = (resource, rep, True)
-            return index
-        self._entries.append((resource, rep, True))
-        return len(self._entries) - 1
+        else:
+            index = len(self._entries)
+            self._entries.append((resource, rep, True))
+        if index < TAGGED:
+            self.tags[index] = resource.owned_tag
+        return index
 
     def give_borrow(self, rep: int, resource: Resource) -> int:
         """Lower a borrow for the running call: return its index."""
@@ -86,9 +94,12 @@ class HandleTable:
         if self._free:
             index = self._free.pop()
             self._entries[index] = (resource, rep, False)
-            return index
-        self._entries.append((resource, rep, False))
-        return len(self._entries) - 1
+        else:
+            index = len(self._entries)
+            self._entries.append((resource, rep, False))
+        if index < TAGGED:
+            self.tags[index] = resource.lent_tag
+        return index
 
     def drop(self, index: int, resource: Resource) -> None:
         """resource.drop: a borrow ends, an owned resource is destroyed.
@@ -99,12 +110,20 @@ class HandleTable:
         entry = self._entries[index] if index < len(self._entries) else None
         if entry is None or entry[0] is not resource:
             raise _refusal(entry, index, resource)
+        if index < TAGGED:
+            self.tags[index] = 0
+        self.dropped(index)
+
+    def dropped(self, index: int) -> None:
+        """Carry out the drop of a handle that is there, and has no tag any more."""
+        entry = self._entries[index]
+        assert entry is not None
         self._entries[index] = None
         self._free.append(index)
         if not entry[2]:
             self.borrows -= 1
             return
-        destroy = self._destructors.get(resource)
+        destroy = self._destructors.get(entry[0])
         if destroy is not None:
             destroy(entry[1])
 

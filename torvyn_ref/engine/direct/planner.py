@@ -15,8 +15,9 @@ from typing import Any
 import wasmtime
 
 from torvyn_ref.engine.direct import definitions as d
-from torvyn_ref.engine.direct.crossings import Crossings
+from torvyn_ref.engine.direct.crossings import Crossings, drops_quietly
 from torvyn_ref.engine.direct.errors import Unsupported
+from torvyn_ref.engine.direct.glue import MOST_TAGGED
 from torvyn_ref.engine.direct.plan import CoreValue, Glued, GuestFunction, HostFunction, InstantiateModule, Item, Plan
 from torvyn_ref.engine.direct.scope import Declared, DeclaredResource, Scope, Unimplemented, evaluated
 from torvyn_ref.engine.direct.types import Function, Resource
@@ -195,7 +196,10 @@ class Planner:
     def _host_resource(self, interface: str, name: str) -> Resource:
         resource = self._host_resources.get((interface, name))
         if resource is None:
-            resource = self._host_resources[interface, name] = Resource(name, interface)
+            number = len(self._host_resources) + 1
+            lent = 2 * number if number <= MOST_TAGGED else 0
+            owned = lent + 1 if lent and drops_quietly(interface) else 0
+            resource = self._host_resources[interface, name] = Resource(name, interface, lent_tag=lent, owned_tag=owned)
             self._plan.resources.append(resource)
         return resource
 

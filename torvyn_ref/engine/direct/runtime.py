@@ -9,13 +9,14 @@ from typing import Any
 import wasmtime
 
 from torvyn_ref.engine.direct.errors import AbiTrap
-from torvyn_ref.engine.direct.glue import COUNT, MOST_REALLOCS, PARAMETERS, REALLOCS, RESULT
+from torvyn_ref.engine.direct.glue import COUNT, DROPPED, DROPS, MOST_REALLOCS, PARAMETERS, REALLOCS, RESULT
 from torvyn_ref.engine.direct.handles import HandleTable
 from torvyn_ref.engine.direct.memory import GuestMemory
 from torvyn_ref.engine.direct.types import Resource
 
 _TWO = struct.Struct("<II")
 _ONE = struct.Struct("<I")
+_DROPPED, _DROPS = DROPPED // 4, DROPS // 4
 
 Place = Callable[[int, int], int]
 Handler = Callable[[], object]
@@ -26,13 +27,32 @@ class Runtime:
 
     Attributes:
         scratch: the scratch memory's bytes (see `glue`).
+        words: the same, as u32.
     """
 
     def __init__(self, store: wasmtime.Store, scratch: memoryview, handles: HandleTable) -> None:
         self.store = store
         self.scratch = scratch
+        self.words = scratch.cast("I")
         self.handles = handles
         self._pending: tuple[Any, list[tuple[int, int]], list[int]] | None = None
+
+    def catch_up(self) -> None:
+        """Carry out the drops that glue has logged, in order.
+
+        Raises:
+            BaseException: what a destructor raised; the call is over then, and so are the drops after this one.
+        """
+        words, dropped = self.words, self.handles.dropped
+        count = words[_DROPPED]
+        if count:
+            words[_DROPPED] = 0
+            for at in range(_DROPS, _DROPS + count):
+                dropped(words[at])
+
+    def release(self) -> None:
+        """Forget what points into the store."""
+        self.scratch = self.words = self.handles.tags = memoryview(b"")
 
     def want(self, base: int, wanted: list[tuple[int, int]], values: Any) -> None:
         """Ask the glue for guest memory: (alignment, size) each; `values` wait until all of it is there."""

@@ -49,11 +49,14 @@ class Resource:
         name: for errors and type texts.
         interface: the imported interface that defines it; None for the component's own.
         destructor: of an own resource, in the plan's terms; None when it has none.
+        lent_tag, owned_tag: how glue tells a handle that it may drop by itself (`glue`); 0 where the host has to be asked at once.
     """
 
     name: str
     interface: str | None = None
     destructor: object | None = None
+    lent_tag: int = 0
+    owned_tag: int = 0
 
     @property
     def is_own(self) -> bool:
