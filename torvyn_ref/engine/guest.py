@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock
-from torvyn_ref.engine.imports import GuestFault, WitError
+from torvyn_ref.engine.imports import Deferred, GuestFault, WitError
 from torvyn_ref.ids import U32_MAX, U64_MAX, FlowId, Handle, Owner
 from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError, ResourceManager
 
@@ -69,6 +69,33 @@ def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _
         raise _told(error) from error
 
 
+LONG_READ = 32_768
+"""Bytes from which a read goes from the buffer straight into the guest: below, asking for the size first costs more than the copy."""
+
+
+class DeferredRead(Deferred):
+    """All bytes of a buffer that the guest may read; whether it still may is looked at when they are."""
+
+    __slots__ = ("_handle", "_owner", "_resources", "_size")
+
+    def __init__(self, resources: ResourceManager, handle: Handle, owner: Owner, size: int) -> None:
+        self._resources = resources
+        self._handle = handle
+        self._owner = owner
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def into(self, target: memoryview) -> None:
+        """Read into `target`.
+
+        Raises:
+            GuestFault: the host has taken the buffer back.
+        """
+        _checked(self._resources.read_into, self._handle, self._owner, target)
+
+
 class GuestHost:
     """One instance's view of buffers. Sizes, offsets and lengths are u64 and checked, never wrapped (BUF-017).
 
@@ -76,6 +103,7 @@ class GuestHost:
         buffers: the immutable buffers that the guest owns, by rep.
         lent: the buffers lent for the running call, by rep.
         new_rep: gives the next rep.
+        defers: the engine takes long reads as `Deferred`.
     """
 
     def __init__(self, resources: ResourceManager, owner: Owner, flow: FlowId, clock: Clock, context: FlowContext) -> None:
@@ -88,6 +116,7 @@ class GuestHost:
         self.buffers: dict[int, Handle] = {}
         self.lent: dict[int, Handle] = {}
         self.new_rep = new_reps(1, self._mutables, self.buffers, self.lent)
+        self.defers = self._reads_long = False
         self.end_loans: Callable[[], None] = self.lent.clear
         """Forget every loan: what a guest kept of them names nothing any more (OWN-021)."""
 
@@ -198,12 +227,21 @@ class GuestHost:
         _check_u64(length)
         return _checked(self.resources.read, self._buffer(buffer), self.owner, offset, length)
 
-    def read_all(self, buffer: int) -> bytes:
-        """Return all bytes (BUF-003)."""
+    def read_all(self, buffer: int) -> bytes | DeferredRead:
+        """Return all bytes (BUF-003); if `defers`, and the last ones were many, many are read when there is a place for them."""
+        handle = self.lent.get(buffer) or self._buffer(buffer)
         try:
-            return self.resources.read(self.lent.get(buffer) or self._buffer(buffer), self.owner)
+            if self._reads_long:
+                size = self.resources.size(handle)
+                if size >= LONG_READ:
+                    return DeferredRead(self.resources, handle, self.owner, size)
+                self._reads_long = False
+            data = self.resources.read(handle, self.owner)
         except ResourceError as error:
             raise _told(error) from error
+        if len(data) >= LONG_READ:
+            self._reads_long = self.defers
+        return data
 
     def drop_buffer(self, buffer: int) -> None:
         """Destroy an owned buffer: released at once (OWN-029). The end of a loan is the host's business, not the guest's."""

@@ -13,6 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Deferred:
+    """Bytes that a host function returns, to be written when there is a place for them. Engines that can say so to their host."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        """Return how many bytes."""
+        raise NotImplementedError
+
+    def into(self, target: memoryview) -> None:
+        """Write them into `target`, which holds just as many."""
+        raise NotImplementedError
+
+
 class GuestFault(Exception):
     """A guest used a handle or a function in a way that its contract forbids: the call traps."""
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from torvyn_ref.engine.direct.emitter import Emitter, checked_char, out_of_range, trap
 from torvyn_ref.engine.direct.errors import Unsupported
-from torvyn_ref.engine.direct.glue import COUNT, DROPPED, MOST_SHORT, PARAMETERS, PIECE, RESULT, SHORT
+from torvyn_ref.engine.direct.glue import COUNT, DROPPED, MOST_SHORT, PARAMETERS, PIECE, REALLOCS, RESULT, SHORT
 from torvyn_ref.engine.direct.types import Choice, Function, Handle, Record, Scalar, Sequence_, Text, Type
-from torvyn_ref.engine.imports import WitError
+from torvyn_ref.engine.imports import Deferred, WitError
 
 _FLAT = {"i32": "I4x", "i64": "Q", "f32": "f4x", "f64": "d"}
 
@@ -260,7 +260,11 @@ def _hand_over(emit: Emitter, function: Function, result: Type | None, value: st
         with emit:
             emit(f"sb[{SHORT}:{SHORT}+n]={value}")
             emit(f"{emit.structure('<II')}.pack_into(sb,base+{COUNT},{PIECE},n)")
-        emit(f"else: kept={pointer}; rt.want(base,[(1,n)],{value})")
+        emit("else:")
+        with emit:
+            emit(f"kept={pointer},{value}")
+            emit(f"{emit.structure('<II')}.pack_into(sb,{REALLOCS},1,n)")
+            emit(f"{emit.structure('<I')}.pack_into(sb,base+{COUNT},1)")
         return
     emit(f"kept={pointer}")
     emit("wanted=[]")
@@ -271,22 +275,36 @@ def _hand_over(emit: Emitter, function: Function, result: Type | None, value: st
 
 def _fill_result(emit: Emitter, function: Function) -> None:
     """Write the handler that has got guest memory for a result."""
-    if not is_bytes(function.result):
-        emit("def finish(r,ret,place):")
-        with emit:
-            _finish(emit, function, "r", "ret")
+    if is_bytes(function.result):
+        _fill_bytes(emit)
+        return
+    emit("def finish(r,ret,place):")
+    with emit:
+        _finish(emit, function, "r", "ret")
     emit("def fill():")
     with emit:
         emit("got=rt.got(base,mem)")
         emit("if got is not None:")
         with emit:
             emit("r,place=got")
-            if is_bytes(function.result):
-                emit("p=place(1,len(r))")
-                emit("mem.view[p:p+len(r)]=r")
-                emit(f"{emit.structure('<II')}.pack_into(mem.view,kept,p,len(r))")
-            else:
-                emit("finish(r,kept,place)")
+            emit("finish(r,kept,place)")
+
+
+def _fill_bytes(emit: Emitter) -> None:
+    """Write it for the one long stretch of bytes that a read returns, without what `Runtime` does for any number of pieces."""
+    emit("def fill():")
+    with emit:
+        emit("nonlocal kept")
+        emit("(ret,r),kept=kept,None")
+        emit("n=len(r)")
+        emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
+        emit("if pages!=mem.pages: mem.refresh()")
+        emit(f"p,={emit.structure('<I')}.unpack_from(sb,{REALLOCS + 8})")
+        emit("if p+n>mem.size: trap('realloc return: beyond end of memory')")
+        emit("if isinstance(r,Deferred): r.into(mem.view[p:p+n])")
+        emit("else: mem.view[p:p+n]=r")
+        emit(f"{emit.structure('<II')}.pack_into(mem.view,ret,p,n)")
+        emit(f"{emit.structure('<I')}.pack_into(sb,base+{COUNT},0)")
 
 
 def _finish(emit: Emitter, function: Function, value: str, pointer: str) -> None:
@@ -315,7 +333,7 @@ def _check_memory(function: Function, *, has_memory: bool, outward: bool) -> Non
 
 
 def _names() -> dict[str, Any]:
-    return {"trap": trap, "checked_char": checked_char, "out_of_range": out_of_range, "WitError": WitError}
+    return {"trap": trap, "checked_char": checked_char, "out_of_range": out_of_range, "WitError": WitError, "Deferred": Deferred}
 
 
 def _bound(emit: Emitter, function: Function) -> Bind:

@@ -136,6 +136,7 @@ class DirectInstance(SandboxedInstance):
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, sandbox: Sandbox, role: Role, *, has_lifecycle: bool) -> None:
         super().__init__(engine, ticker, sandbox, role, has_lifecycle=has_lifecycle)
         self._capabilities = sandbox.capabilities
+        self._guest.defers = True
         self._bound: Bound | None = None
 
     def start(self, plan: Plan, exports: list[tuple[str, tuple[Call, ...]]]) -> None:
