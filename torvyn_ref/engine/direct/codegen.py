@@ -44,7 +44,7 @@ def lowered(function: Function, *, has_memory: bool, views: bool) -> Bind:
             emit("if pages!=mem.pages: mem.refresh()")
         if function.parameters_in_memory:
             everything = Record(function.parameters)
-            emit(f"mem.check(p0,{everything.size},{everything.alignment},'parameter')")
+            emit.bounds("p0", everything, "parameter")
             call = f"host(*{emit.load(everything, 'p0', 0)})"
         else:
             flat = iter(values)
@@ -202,7 +202,7 @@ def _read_result(emit: Emitter, function: Function, *, has_memory: bool) -> None
     else:
         emit(f"p,={emit.structure('<' + _FLAT[core][0])}.unpack_from(sb,base+{RESULT})")
         if function.result_in_memory:
-            emit(f"mem.check(p,{result.size},{result.alignment},'result')")
+            emit.bounds("p", result, "result")
             emit(f"r={emit.load(result, 'p', 0)}")
         else:
             emit(f"r={emit.lift(result, iter(['p']))}")
@@ -235,7 +235,7 @@ def _result_call(emit: Emitter, function: Function, result: Choice, call: str, p
     if lends:
         emit("end_lends()")
     if function.result_in_memory and (ok is None or not ok.allocates):
-        emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+        emit.bounds(pointer, result, "return")
         emit(f"mem.view[{pointer}]=0")
         if ok is not None:
             emit.store(ok, "r", pointer, result.payload_offset)
@@ -251,7 +251,7 @@ def _hand_over(emit: Emitter, function: Function, result: Type | None, value: st
     if not result.allocates:
         _finish(emit, function, value, pointer)
         return
-    emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+    emit.bounds(pointer, result, "return")
     if is_bytes(result):
         if isinstance(result, Text):
             emit(f"{value}={value}.encode()")
@@ -312,7 +312,7 @@ def _finish(emit: Emitter, function: Function, value: str, pointer: str) -> None
     assert result is not None
     if function.result_in_memory:
         if not result.allocates:
-            emit(f"mem.check({pointer},{result.size},{result.alignment},'return')")
+            emit.bounds(pointer, result, "return")
         emit.store(result, value, pointer, 0)
     else:
         (flat,) = emit.lower(result, value)
@@ -343,6 +343,7 @@ def _bound(emit: Emitter, function: Function) -> Bind:
         "    host=go=peer",
         "    sb,words,handles,kept=rt.scratch,rt.words,rt.handles,None",
         "    rep,lend,end_lends,take=handles.rep,handles.lend,handles.end_lends,handles.take",
+        "    entries=handles.entries",
         "    give,give_borrow=handles.give,handles.give_borrow",
         f"    {resources} = resources" if resources else "    pass",
     ]

@@ -109,6 +109,11 @@ class Emitter:
         """Return the name of a resource type."""
         return f"r{self._resources.index(resource)}"
 
+    def bounds(self, pointer: str, ty: Type, what: str) -> None:
+        """Check that a guest pointer leads to a value; the call is for those that do not."""
+        wrong = f"{pointer}+{ty.size}>mem.size" + (f" or {pointer}%{ty.alignment}" if ty.alignment > 1 else "")
+        self(f"if {wrong}: mem.check({pointer},{ty.size},{ty.alignment},{what!r})")
+
     def short_piece(self, data: str) -> None:
         """From here on, lower the one string or list<u8> as bytes named `data` that the glue brings in: pointer to be filled in, length."""
         self._short = data
@@ -130,7 +135,12 @@ class Emitter:
             view = f"mem.bytes_at({first},{next(flat)})"
             return view if self._views else f"bytes({view})"
         if isinstance(ty, Handle):
-            return f"{'take' if ty.owned else self._borrow}({first},{self.resource(ty.resource)})"
+            resource = self.resource(ty.resource)
+            if ty.owned or self._borrow == "lend":
+                return f"{'take' if ty.owned else 'lend'}({first},{resource})"
+            entry = self.fresh()  # `rep`, without the call, for a handle that is good
+            self(f"{entry}=entries[{first}] if {first}<len(entries) else None")
+            return f"({entry}[1] if {entry} is not None and {entry}[0] is {resource} else rep({first},{resource}))"
         if isinstance(ty, Flags):
             return f"tuple(n for i,n in enumerate({ty.names!r}) if {first}>>i&1)"
         assert isinstance(ty, Scalar)

@@ -5,7 +5,7 @@ Index 0 is never used; freed indices are used again, last first, as the canonica
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torvyn_ref.engine.direct.errors import AbiTrap
 from torvyn_ref.engine.direct.glue import TAGGED
@@ -19,14 +19,15 @@ class HandleTable:
 
     Attributes:
         borrows: borrow handles of the running call that the guest has not dropped yet; they must be 0 when it returns.
+        entries: the handles, by index.
         tags: what glue knows of the first handles (see `glue`).
     """
 
-    __slots__ = ("_destructors", "_entries", "_free", "_lent", "borrows", "tags")
+    __slots__ = ("_destructors", "_free", "_lent", "borrows", "entries", "tags")
 
     def __init__(self, destructors: dict[Resource, Destructor], tags: memoryview | None = None) -> None:
         self.tags = memoryview(bytearray(TAGGED)) if tags is None else tags
-        self._entries: list[tuple[Resource, int, bool] | None] = [None]  # resource, rep, owned
+        self.entries: list[tuple[Resource, int, bool] | None] = [None]  # resource, rep, owned
         self._free: list[int] = []
         self._lent: set[int] = set()  # of the running call to the host: there is one at a time, for nothing comes back in
         self._destructors = destructors
@@ -38,7 +39,7 @@ class HandleTable:
         Raises:
             AbiTrap: unknown handle, wrong type.
         """
-        entry = self._entries[index] if index < len(self._entries) else None
+        entry = self.entries[index] if index < len(self.entries) else None
         if entry is None or entry[0] is not resource:
             raise _refusal(entry, index, resource)
         return entry[1]
@@ -63,14 +64,14 @@ class HandleTable:
         Raises:
             AbiTrap: unknown, of another type, a borrow, or lent.
         """
-        entry = self._entries[index] if index < len(self._entries) else None
+        entry = self.entries[index] if index < len(self.entries) else None
         if entry is None or entry[0] is not resource:
             raise _refusal(entry, index, resource)
         if not entry[2]:
             raise AbiTrap("cannot lift own resource from a borrow")
         if index in self._lent:
             raise AbiTrap("cannot remove owned resource while borrowed")
-        self._entries[index] = None
+        self.entries[index] = None
         if index < TAGGED:
             self.tags[index] = 0
         self._free.append(index)
@@ -80,10 +81,10 @@ class HandleTable:
         """Lower an own handle, or resource.new: return its index."""
         if self._free:
             index = self._free.pop()
-            self._entries[index] = (resource, rep, True)
+            self.entries[index] = (resource, rep, True)
         else:
-            index = len(self._entries)
-            self._entries.append((resource, rep, True))
+            index = len(self.entries)
+            self.entries.append((resource, rep, True))
         if index < TAGGED:
             self.tags[index] = resource.owned_tag
         return index
@@ -93,10 +94,10 @@ class HandleTable:
         self.borrows += 1
         if self._free:
             index = self._free.pop()
-            self._entries[index] = (resource, rep, False)
+            self.entries[index] = (resource, rep, False)
         else:
-            index = len(self._entries)
-            self._entries.append((resource, rep, False))
+            index = len(self.entries)
+            self.entries.append((resource, rep, False))
         if index < TAGGED:
             self.tags[index] = resource.lent_tag
         return index
@@ -107,28 +108,30 @@ class HandleTable:
         Raises:
             AbiTrap: unknown, or of another type.
         """
-        entry = self._entries[index] if index < len(self._entries) else None
+        entry = self.entries[index] if index < len(self.entries) else None
         if entry is None or entry[0] is not resource:
             raise _refusal(entry, index, resource)
         if index < TAGGED:
             self.tags[index] = 0
-        self.dropped(index)
+        self.dropped((index,))
 
-    def dropped(self, index: int) -> None:
-        """Carry out the drop of a handle that is there, and has no tag any more."""
-        entry = self._entries[index]
-        assert entry is not None
-        self._entries[index] = None
-        self._free.append(index)
-        if not entry[2]:
-            self.borrows -= 1
-            return
-        destroy = self._destructors.get(entry[0])
-        if destroy is not None:
-            destroy(entry[1])
+    def dropped(self, indices: Iterable[int]) -> None:
+        """Carry out the drops of handles that are there, and have no tags any more."""
+        entries, free = self.entries, self._free
+        for index in indices:
+            entry = entries[index]
+            assert entry is not None
+            entries[index] = None
+            free.append(index)
+            if not entry[2]:
+                self.borrows -= 1
+                continue
+            destroy = self._destructors.get(entry[0])
+            if destroy is not None:
+                destroy(entry[1])
 
     def __len__(self) -> int:
-        return len(self._entries) - 1 - len(self._free)
+        return len(self.entries) - 1 - len(self._free)
 
 
 def _refusal(entry: tuple[Resource, int, bool] | None, index: int, resource: Resource) -> AbiTrap:

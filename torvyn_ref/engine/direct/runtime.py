@@ -43,12 +43,11 @@ class Runtime:
         Raises:
             BaseException: what a destructor raised; the call is over then, and so are the drops after this one.
         """
-        words, dropped = self.words, self.handles.dropped
+        words = self.words
         count = words[_DROPPED]
         if count:
             words[_DROPPED] = 0
-            for at in range(_DROPS, _DROPS + count):
-                dropped(words[at])
+            self.handles.dropped(words[_DROPS : _DROPS + count])
 
     def release(self) -> None:
         """Forget what points into the store."""
