@@ -193,3 +193,12 @@ class Report:
 
 def test_the_role_is_told(guest):
     assert guest("uppercase").instance.role is Role.PROCESSOR
+
+
+def test_long_reads_are_whole_the_first_and_the_next(guest):
+    processor = guest("uppercase", fuel=10_000_000)
+    for size in (40_000, 40_001, 65_536, 5, 32_768, 300, 32_767):
+        payload = bytes(97 + n % 26 for n in range(size))
+        before = processor.resources.copy_stats(processor.sandbox.flow).copied_by(processor.sandbox.owner)
+        assert processor.take(processor.feed(payload)) == payload.upper()
+        assert processor.resources.copy_stats(processor.sandbox.flow).copied_by(processor.sandbox.owner) - before == 2 * size

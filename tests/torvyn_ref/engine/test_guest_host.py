@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine import guest as guest_module
-from torvyn_ref.engine.guest import GuestHost, WitBufferError
+from torvyn_ref.engine.guest import LONG_READ, DeferredRead, GuestHost, WitBufferError
 from torvyn_ref.engine.imports import GuestFault
 from torvyn_ref.ids import U32_MAX, U64_MAX, FlowId, Owner
 from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError, ResourceManager
@@ -44,6 +44,32 @@ def test_read_is_the_part_that_lies_inside(offset, length):
 def test_read_all_is_read_of_everything(host):
     buffer = frozen(host, b"abc")
     assert host.read_all(buffer) == host.read(buffer, 0, host.buffer_size(buffer)) == b"abc"
+
+
+def test_after_a_long_read_the_next_one_waits_for_its_place_and_counts_when_it_is_made(host):
+    host.defers = True
+    data = bytes(range(256)) * (LONG_READ // 256)
+    buffer = frozen(host, data)
+    assert host.read_all(buffer) == data
+    later = host.read_all(buffer)
+    assert isinstance(later, DeferredRead)
+    assert host.resources.copy_stats(FLOW).copied_by(ME) == 2 * len(data)  # written and read once
+    target = bytearray(len(later))
+    later.into(memoryview(target))
+    assert target == data
+    assert host.resources.copy_stats(FLOW).copied_by(ME) == 3 * len(data)
+    assert host.read_all(frozen(host, b"short")) == b"short"
+    assert host.read_all(buffer) == data  # the last one was short
+
+
+def test_what_is_taken_back_before_a_long_read_is_made_traps(host):
+    host.defers = True
+    buffer = frozen(host, bytes(LONG_READ))
+    host.read_all(buffer)
+    later = host.read_all(buffer)
+    host.resources.force_reclaim(ME)
+    with pytest.raises(GuestFault, match="taken the buffer back"):
+        later.into(memoryview(bytearray(LONG_READ)))
 
 
 @given(st.integers().filter(lambda n: not 0 <= n <= U64_MAX))

@@ -1,6 +1,10 @@
 """Guests that break a rule: each ends as the right kind of failure, and nothing of it stays."""
 
+import pytest
+
 from torvyn_ref.calls import Call, Cause, Element, ErrorKind, Failure
+from torvyn_ref.events import Observer
+from torvyn_ref.resources import ResourceManager
 
 DROP = "(call $drop-input (local.get $payload) (local.get $context))"
 EXPECTED = {
@@ -135,3 +139,57 @@ def test_a_buffer_taken_back_by_force_is_a_trap_to_use_and_nothing_to_drop(guest
     failure = user.call(Call.TEARDOWN)
     assert (failure.cause, failure.poisoned) == (Cause.TRAP, True)
     assert "taken the buffer back" in failure.message
+
+
+class Lives(Observer):
+    """Who was born and who died, in order."""
+
+    def __init__(self):
+        self.born, self.dead = [], []
+
+    def allocated(self, handle, owner, capacity):
+        self.born.append(handle)
+
+    def released(self, handle):
+        self.dead.append(handle)
+
+
+HUNDRED = """
+  (local $at i32) (local $n i32)
+  (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 400)))
+  (loop $more
+    (i32.store (i32.add (local.get $at) (i32.shl (local.get $n) (i32.const 2))) (call $allocate (i64.const 1)))
+    (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100))))
+  (loop $less
+    (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+    (call $drop-mutable-buffer (i32.load (i32.add (local.get $at) (i32.shl (local.get $n) (i32.const 2)))))
+    (br_if $less (local.get $n)))"""
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        (f"{DROP} (call $drop-element)", None),
+        ("unreachable", Cause.TRAP),
+        ("(call $drop-mutable-buffer (i32.const 1)) unreachable", Cause.TRAP),
+        ("(call $drop-mutable-buffer (i32.const 70000)) unreachable", Cause.TRAP),
+        ("(call $drop-mutable-buffer (i32.load (local.get $at))) unreachable", Cause.TRAP),
+        ("(loop $ever (br $ever)) unreachable", Cause.FUEL),
+    ],
+    ids=["well", "trap", "wrong type", "never given", "twice", "fuel"],
+)
+def test_a_hundred_drops_without_another_word_are_carried_out_in_order_however_the_call_ends(guest, end, cause):
+    lives = Lives()
+    resources = ResourceManager(observer=lives)
+    instance = guest("transform", {"process": HUNDRED + end}, resources=resources)
+    failure = instance.feed()
+    own = lives.born[1:]  # the first is the element's
+    assert len(own) == 100
+    assert lives.dead[:100] == own[::-1]
+    assert resources.reclaimed == 0
+    if cause is None:
+        assert failure is None
+    else:
+        assert (failure.cause, failure.poisoned) == (cause, True)
+        assert "handle" in failure.message or "drop-mutable" not in end
+    assert instance.left() == 0

@@ -376,3 +376,16 @@ def test_a_refusal_changes_nothing_and_the_books_always_balance(operations):
         assert manager.created - manager.released == manager.live_count == len(live)
     manager.release_flow(FLOW)
     assert (manager.live_count, manager.budget(A)[0], manager.budget(B)[0]) == (0, 0, 0)
+
+
+def test_a_read_into_a_place_is_a_read(manager):
+    handle, place = make(manager), bytearray(5)
+    manager.read_into(handle, A, memoryview(place))
+    assert place == b"hello"
+    stats = manager.copy_stats(FLOW)
+    assert (stats.ops_by_reason[CopyReason.HOST_TO_COMPONENT], stats.bytes_by_reason[CopyReason.HOST_TO_COMPONENT]) == (1, 5)
+    manager.read_into(handle, A, memoryview(place)[:0])
+    refuse(manager, "not-owner", lambda: manager.read_into(handle, B, memoryview(place)))
+    refuse(manager, "out-of-bounds", lambda: manager.read_into(handle, A, memoryview(bytearray(6))))
+    manager.release(handle, A)
+    refuse(manager, "not-allocated", lambda: manager.read_into(handle, A, memoryview(place)))

@@ -102,6 +102,7 @@ OPERATIONS = {
     "write": lambda m, h: m.write(h, A, 0, b"x"),
     "append": lambda m, h: m.append(h, A, b"x"),
     "read": lambda m, h: m.read(h, A),
+    "read_into": lambda m, h: (m.append(h, A, b"x"), m.read_into(h, A, memoryview(bytearray(1)))),
     "peek": lambda m, h: m.peek(h, A),
     "clone": lambda m, h: m.clone(h, A, FLOW),
     "freeze": lambda m, h: m.freeze(h, A),

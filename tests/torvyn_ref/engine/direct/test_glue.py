@@ -39,8 +39,12 @@ def test_glue_compiles_whatever_it_glues():
 
 @pytest.mark.parametrize("functions", [1, 300, 301, 4096])
 def test_slots_do_not_overlap_and_all_fit(functions):
-    assert glue.REALLOCS + 12 * glue.MOST_REALLOCS <= glue.SHORT
-    assert glue.slot(0) >= glue.SHORT + glue.MOST_SHORT
+    assert glue.DROPPED + 4 <= glue.REALLOCS
+    assert glue.REALLOCS + 12 * glue.MOST_REALLOCS <= glue.DROPS
+    assert glue.DROPS + 4 * glue.MOST_DROPS <= glue.SHORT
+    assert glue.SHORT + glue.MOST_SHORT <= glue.TAGS
+    assert glue.slot(0) >= glue.TAGS + glue.TAGGED
+    assert 2 * glue.MOST_TAGGED + 1 < 256
     assert glue.PARAMETERS + 17 * 8 <= glue.RESULT
     assert glue.RESULT + 8 <= glue.SLOT
     assert glue.slot(functions - 1) + glue.SLOT <= 65536 * glue.scratch_pages(functions)
