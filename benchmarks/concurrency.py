@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import anyio
@@ -25,25 +26,42 @@ _LINE = Topology.build(
 )
 
 
-def run_concurrently(flows: int, elements: int) -> int:
-    """Run flows that share so many elements of 64 bytes; return the CPU nanoseconds from the first start to the last report."""
-    resources, clock, ids = ResourceManager(), SystemClock(), Ids()
-    each = elements // flows
+class FlowMaker:
+    """Makes scripted lines of three stages that share one resource manager."""
 
-    def make() -> tuple[FlowDriver, dict[str, ScriptedInstance]]:
-        flow: FlowId = ids.next_flow()
-        owners = {name: ids.next_component() for name in _ROLES}
-        components = {"source": CountedSource(each, b"x" * 64), "processor": ReadAndEmit(), "sink": ReadingSink()}
+    def __init__(self) -> None:
+        self.resources = ResourceManager()
+        self.clock = SystemClock()
+        self._ids = Ids()
+
+    def make(self, elements: int | None) -> tuple[FlowDriver, dict[str, ScriptedInstance]]:
+        """Make a flow of so many elements of 64 bytes; None never ends."""
+        flow: FlowId = self._ids.next_flow()
+        owners = {name: self._ids.next_component() for name in _ROLES}
+        components = {"source": CountedSource(elements or sys.maxsize, b"x" * 64), "processor": ReadAndEmit(), "sink": ReadingSink()}
+        context = FlowContext(f"flow-{flow}")
         instances = {
-            name: ScriptedInstance(component, _ROLES[name], Sandbox(owners[name], flow, resources, FlowContext(f"flow-{flow}"), clock))
+            name: ScriptedInstance(component, _ROLES[name], Sandbox(owners[name], flow, self.resources, context, self.clock))
             for name, component in components.items()
         }
-        return FlowDriver(_LINE, {name: StageSetup(owner) for name, owner in owners.items()}, flow=flow, resources=resources), instances
+        setups = {name: StageSetup(owner) for name, owner in owners.items()}
+        return FlowDriver(_LINE, setups, flow=flow, resources=self.resources), instances
+
+    def forget(self, driver: FlowDriver) -> None:
+        """Forget a flow's components, as a host does when it closes it."""
+        for stage in driver.stages:
+            self.resources.unregister_component(stage.owner)
+
+
+def run_concurrently(flows: int, elements: int) -> int:
+    """Run flows that share so many elements of 64 bytes; return the CPU nanoseconds from the first start to the last report."""
+    maker = FlowMaker()
+    each = elements // flows
 
     async def run() -> int:
-        made = [make() for _ in range(flows)]
+        made = [maker.make(each) for _ in range(flows)]
         begin = time.process_time_ns()
-        async with Reactor(resources, clock=clock) as reactor:
+        async with Reactor(maker.resources, clock=maker.clock) as reactor:
             handles = [reactor.start(driver, instances) for driver, instances in made]
             reports = [await handle.wait() for handle in handles]
         spent = time.process_time_ns() - begin

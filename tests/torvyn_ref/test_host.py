@@ -2,6 +2,7 @@
 
 import pytest
 
+from torvyn_ref.clock import VirtualClock
 from torvyn_ref.errors import TorvynError, TorvynErrors
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowState
@@ -23,20 +24,8 @@ def greeter(project, components):
     return lambda granted: project.write(*GREETER, more=f"{declared}\n{granted}")
 
 
-class Wall:
+class Wall(VirtualClock):
     """A clock for `simulate`: waiting takes no time, calls take none either."""
-
-    def __init__(self):
-        self.now = 0
-
-    def monotonic_ns(self):
-        return self.now
-
-    def wall_ns(self):
-        return self.now
-
-    def advance_to(self, instant):
-        self.now = max(self.now, instant)
 
 
 def play(host, prepared):

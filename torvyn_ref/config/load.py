@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from torvyn_ref.config import environment as env
 from torvyn_ref.config import shape
 from torvyn_ref.config.explain import explain
+from torvyn_ref.config.ineffective import without_effect
 from torvyn_ref.config.merge import Layer, Tree, canonical, merge, refused
 from torvyn_ref.config.project import Project, components_of
 from torvyn_ref.config.schema import Manifest, PackageManifest
@@ -105,7 +106,7 @@ def load(
         files=tuple(files),
         manifest=validated,
         components=components_of(validated),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *without_effect(merged)),
     )
 
 

@@ -331,7 +331,7 @@ class FlowDriver(Answers):
             ),
             copies=copies.ops_by_reason,
             copied_bytes=copies.bytes_by_reason,
-            live_buffers=len(self._resources.live(self.flow)),
+            live_buffers=balance.live,
             reclaimed_buffers=len(freed),
             kept=kept(freed, {stage.owner: stage.name for stage in self.stages}, now),
             balance=balance,

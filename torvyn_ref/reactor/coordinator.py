@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import DONE, FlowDriver, FlowReport, FlowState, Invoke, Reason, Wait
 from torvyn_ref.ids import FlowId
 from torvyn_ref.resources import ResourceManager
+
+ENDED_KEPT = 1024
+"""Flows that are over and still known by their ids; of older ones only the count is kept, so that a reactor may run for ever."""
 
 SOLO_NS = 1_000_000
 SOLO_YIELDS = 16
@@ -66,11 +70,19 @@ class ReadyFlows:
 class FlowHandle:
     """A flow that runs in a reactor. All methods belong to the reactor's event loop."""
 
-    __slots__ = ("_clock", "_error", "_instances", "_over", "_ready", "_scope", "_woken", "driver")
+    __slots__ = ("_clock", "_ended", "_error", "_instances", "_over", "_ready", "_scope", "_woken", "driver")
 
-    def __init__(self, driver: FlowDriver, instances: Mapping[str, Instance], clock: Clock, ready: ReadyFlows) -> None:
+    def __init__(
+        self,
+        driver: FlowDriver,
+        instances: Mapping[str, Instance],
+        clock: Clock,
+        ready: ReadyFlows,
+        ended: Callable[[FlowHandle], object],
+    ) -> None:
         self.driver = driver
         self._ready = ready
+        self._ended = ended
         self._instances = [instances[stage.name] for stage in driver.stages]
         self._clock = clock
         self._woken = anyio.Event()
@@ -135,6 +147,7 @@ class FlowHandle:
             self._ready.count -= 1
             self._leave_nothing(resources)
             self._over.set()
+            self._ended(self)
 
     def _leave_nothing(self, resources: ResourceManager) -> None:
         """Close the instances, and free what a flow without a report still holds; each happens, whatever goes wrong with another."""
@@ -209,6 +222,8 @@ class Reactor:
         self._clock = clock or SystemClock()
         self._ready = ReadyFlows()
         self._flows: dict[FlowId, FlowHandle] = {}
+        self._ended: deque[FlowHandle] = deque()
+        self._forgotten: Counter[FlowState] = Counter()
         self._late: set[FlowId] = set()
         self._closing = False
         self._tasks: TaskGroup | None = None
@@ -248,14 +263,22 @@ class Reactor:
                 instance.close()
             why = "it is shutting down" if self._closing else "its block is not entered, or left"
             raise TorvynError("flow", "shutting-down", f"the reactor takes no new flows: {why}", code="E0414")
-        handle = FlowHandle(driver, instances, self._clock, self._ready)
+        handle = FlowHandle(driver, instances, self._clock, self._ready, self._has_ended)
         self._flows[handle.id] = handle
         self._ready.count += 1
         self._tasks.start_soon(handle._run, self._resources, name=f"flow-{handle.id}")  # noqa: SLF001  # the handle's other half
         return handle
 
+    def _has_ended(self, handle: FlowHandle) -> None:
+        """Keep a flow that is over known, and forget the oldest of many; not while a shutdown counts them."""
+        self._ended.append(handle)
+        if len(self._ended) > ENDED_KEPT and not self._closing:
+            oldest = self._ended.popleft()
+            self._forgotten[oldest.state] += 1
+            del self._flows[oldest.id]
+
     def flow(self, flow: FlowId) -> FlowHandle:
-        """Return a flow's handle; it stays known after the flow has ended.
+        """Return a flow's handle; it stays known after the flow has ended, until `ENDED_KEPT` others have.
 
         Raises:
             TorvynError: flow/flow-not-found (FLOW-013).
@@ -285,5 +308,6 @@ class Reactor:
         for handle in handles:
             await handle.over()
         states = [handle.state for handle in handles if handle.id not in self._late]
-        completed, cancelled = states.count(FlowState.COMPLETED), states.count(FlowState.CANCELLED)
-        return ShutdownReport(completed, cancelled, failed=len(states) - completed - cancelled, timed_out=len(self._late))
+        counts = self._forgotten + Counter(states)
+        completed, cancelled = counts[FlowState.COMPLETED], counts[FlowState.CANCELLED]
+        return ShutdownReport(completed, cancelled, failed=counts.total() - completed - cancelled, timed_out=len(self._late))

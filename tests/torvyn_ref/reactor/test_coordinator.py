@@ -3,6 +3,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from torvyn_ref.calls import ErrorKind, Failure, Signal
+from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine.scripted import Trap
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
@@ -182,6 +183,35 @@ async def test_cancel_ends_a_wait_that_no_timer_would_end(kit):
         handle.cancel()
         assert (await handle.wait()).state is FlowState.CANCELLED
     kit.assert_nothing_left()
+
+
+async def test_of_many_flows_that_are_over_the_oldest_are_only_counted(kit, monkeypatch):
+    monkeypatch.setattr("torvyn_ref.reactor.coordinator.ENDED_KEPT", 3)
+    async with Reactor(kit.resources) as reactor:
+        handles = []
+        for _ in range(5):
+            handles.append(reactor.start(*kit.flow(kit.Source(1), kit.Sink())))
+            await handles[-1].wait()
+        for handle in handles[:2]:
+            with pytest.raises(TorvynError) as caught:
+                reactor.flow(handle.id)
+            assert caught.value.kind == "flow-not-found"
+        assert [reactor.flow(handle.id) for handle in handles[2:]] == handles[2:]
+        assert await reactor.shutdown() == ShutdownReport(completed=5, cancelled=0, failed=0, timed_out=0)
+
+
+async def test_a_flow_that_is_alone_still_lets_others_have_their_turns(kit):
+    """It gives the event loop a turn after so much time or so many yields, whichever comes first."""
+    turns = []
+    async with Reactor(kit.resources, clock=VirtualClock()) as reactor:
+        handle = reactor.start(*kit.flow(kit.Source(), kit.Sink(), elements_per_yield=1, quantum_ns=None))
+        while len(turns) < 5:
+            turns.append(handle.driver.progress[0])
+            await checkpoint()
+        handle.cancel()
+        assert (await handle.wait()).state is FlowState.CANCELLED
+    assert turns[-1] > turns[0]
+    assert turns[-1] <= 5 * 16
 
 
 async def test_an_abandoned_flow_has_no_report_and_leaves_nothing(kit):
