@@ -170,9 +170,8 @@ def test_xdg_names_the_users_directory(project):
 
 def test_a_variable_that_sets_nothing_is_a_warning_with_a_suggestion(project):
     loaded = config.load(project, environment={"TORVYN_RUNTIME_WORKER_THREAD": "1", "TORVYN_HOME": "/x", "OTHER": "1"})
-    assert tuple(warning for warning in loaded.warnings if "has no effect" not in warning) == (
-        "TORVYN_RUNTIME_WORKER_THREAD sets no configuration key; did you mean TORVYN_RUNTIME_WORKER_THREADS?",
-    )
+    unknown = [warning for warning in loaded.warnings if "has no effect" not in warning]
+    assert unknown == ["TORVYN_RUNTIME_WORKER_THREAD sets no configuration key; did you mean TORVYN_RUNTIME_WORKER_THREADS?"]
 
 
 def test_no_reserved_variable_is_a_setting():
