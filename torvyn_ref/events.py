@@ -75,6 +75,9 @@ class Observer:
     def yielded(self, at: int, executions: int) -> None:
         """Hear that the flow gives way."""
 
+    def overdue(self, at: int, for_ns: int) -> None:
+        """Hear that the flow had kept its turn for so long, when it should have given way long before (SCHED-011)."""
+
     def failed(self, at: int, stage: str, call: Call, failure: Failure, action: str) -> None:
         """Hear that a component failed, and what is done about it: fail, skip, log or retry."""
 
@@ -151,6 +154,11 @@ class Observers(Observer):
         """Pass it on."""
         for observer in self.members:
             observer.notified(at, stage, signal)
+
+    def overdue(self, at: int, for_ns: int) -> None:
+        """Pass it on."""
+        for observer in self.members:
+            observer.overdue(at, for_ns)
 
     def yielded(self, at: int, executions: int) -> None:
         """Pass it on."""

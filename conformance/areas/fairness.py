@@ -9,7 +9,7 @@ from msgspec.structs import replace as with_
 from conformance.checks import Budget, checks
 from conformance.errors import Refused, Violation
 from conformance.models.flow import BATCHES
-from conformance.strategies import ANYTHING, EMIT, PAUSE, fan_in, flows, line
+from conformance.strategies import ANYTHING, EMIT, END, PAUSE, fan_in, flows, line
 from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
@@ -85,6 +85,29 @@ def explicit_batches_win(session: Session, budget: Budget) -> None:
     """A flow with a batch size of its own yields after that many executions, whatever its priority."""
     stories = [line(elements=20, settings=FlowSettings(elements_per_yield=4, priority=priority)) for priority in BATCHES]
     search_flows(session, budget, "SCHED-010", stories, flows(PRIORITIES))
+
+
+@checks("SCHED-011", facet=Facet.FLOWS, kind="monitor", requires=("watchdog",))
+def overdue_flows_are_told_of(session: Session, budget: Budget) -> None:
+    """A component that is busy for 50 ms gives one warning, and its flow goes on; short calls and long waits give none."""
+    busy = Answer("emit", spends_ns=50_000_000)
+    nearly = Script((Answer("emit", spends_ns=9_999_999),) * 3, END)
+    stories = [
+        line(scripts={"source": Script((EMIT, busy, EMIT), END)}, settings=FlowSettings(elements_per_yield=1)),
+        line("processor", scripts={"processor": Script((busy,), EMIT)}),
+        line(scripts={"source": nearly}, settings=FlowSettings(elements_per_yield=1)),
+        line(scripts={"source": nearly}),
+        line(elements=9, scripts={"sink": Script((), PAUSE)}, settings=FlowSettings(sink_pause_delay_ms=50)),
+    ]
+    warnings = (1, 1, 0, 1, 0)
+    for story, expected in zip(stories, warnings, strict=True):
+        reply = judge_flow(session, budget, "SCHED-011", story)
+        found = (sum(isinstance(event, e.Overdue) for event in reply.trace), reply.state)
+        budget.touch("SCHED-011")
+        if found != (expected, "Completed"):
+            violation = Violation("SCHED-011", "warnings, and how the flow ended", expected=(expected, "Completed"), found=found)
+            raise with_flow(violation, story, reply)
+    search_flows(session, budget, "SCHED-011", (), flows(replace(ANYTHING, timed=True)), examples=15)
 
 
 @checks("SCHED-013", facet=Facet.FLOWS, kind="monitor", requires=("virtual_clock",))

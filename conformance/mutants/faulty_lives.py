@@ -210,6 +210,14 @@ class CountsElements(FlowDriver):
         return step
 
 
+@driver("nobody-watches", "SCHED-011")
+class NobodyWatches(FlowDriver):
+    """A flow that keeps its turn for ever is not told of."""
+
+    def _give_way(self, now: int) -> None:  # noqa: ARG002 -- that is the fault
+        self._kept_since = None
+
+
 @driver("sleeps-through", "SCHED-013")
 class SleepsThrough(FlowDriver):
     """A flow that waits for a timer hears nothing before it has ended."""

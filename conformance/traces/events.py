@@ -119,6 +119,12 @@ class Yielded(Event, frozen=True, kw_only=True, tag="yield"):
     n: int
 
 
+class Overdue(Event, frozen=True, kw_only=True, tag="overdue"):
+    """A warning: the flow had kept its turn for `for_ns` nanoseconds without giving way."""
+
+    for_ns: int
+
+
 class ErrorReported(Event, frozen=True, kw_only=True, tag="err"):
     """A component failed, and the runtime did something about it: `action` is fail, skip, retry or log."""
 
@@ -149,6 +155,7 @@ AnyEvent = (
     | BufferEvent
     | Notified
     | Yielded
+    | Overdue
     | ErrorReported
     | Done
 )

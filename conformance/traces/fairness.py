@@ -161,5 +161,49 @@ class IdleFlowsHearACancel(Monitor):
             self.expect(late <= RECHECK_NS, "an idle flow was late to hear a cancel, in ns", expected=f"<= {RECHECK_NS}", found=late)
 
 
+class OverdueFlowsAreToldOf(Monitor):
+    """A flow that has kept its turn for more than 10 ms is warned of, once, by the time that it gives way; one that has not is not.
+
+    What counts is the time inside calls: where time passes between two calls, the flow was waiting.
+    """
+
+    rule = "SCHED-011"
+
+    def prepare(self) -> None:
+        """Nothing has been kept."""
+        self.kept = self.warned = self.entered = 0
+        self.left: int | None = None
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Add up the time inside calls, and compare with the warnings whenever the flow gives way."""
+        if self.view.state not in {"Running", "Draining"}:
+            return
+        if self.left is not None and event.at > self.left and self.view.running is None:
+            self._gave_way()
+        if isinstance(event, e.Called):
+            self.entered = event.at
+        if isinstance(event, e.Returned):
+            self.kept += event.at - self.entered
+        if isinstance(event, e.Overdue):
+            self.warned += 1
+            self.expect(self.kept > WATCHDOG_NS, "a warning about a flow that gave way in time", found=self.kept)
+        if isinstance(event, e.Yielded | e.Done):
+            self._gave_way()
+        self.left = event.at
+
+    def finish(self) -> None:
+        """Judge what is left."""
+        self._gave_way()
+
+    def _gave_way(self) -> None:
+        if self.kept > WATCHDOG_NS:
+            message = f"warnings about a flow that kept its turn for {self.kept} ns"
+            self.expect(self.warned == 1, message, expected=1, found=self.warned)
+        self.kept = self.warned = 0
+
+
+WATCHDOG_NS = 10 * MILLISECOND
+"""A turn may take so long (SCHED-011)."""
+
 RECHECK_NS = 50_000
 """An idle flow looks again at least so often, if it does not wait for an event (SCHED-013)."""

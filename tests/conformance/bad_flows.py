@@ -69,6 +69,8 @@ BAD = [
     ("SCHED-007", LOW, (START, "yield 15")),
     ("SCHED-009", LINE, (START, "call source pull \n ret source pull emit \n yield 2")),
     ("SCHED-010", FOUR, (START, "yield 16")),
+    ("SCHED-011", LINE, (START, "call source pull \n ret source pull emit at=10000001 \n yield 1 at=10000001")),
+    ("SCHED-011", LINE, (START, "overdue 20000000")),
     ("SCHED-013", LATE, (START, "state Running Draining at=1050001")),
     ("SCHED-014", SKIPPING, (START, *[FAILED_PULL] * 11, "call source pull")),
 ]

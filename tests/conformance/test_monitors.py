@@ -27,6 +27,7 @@ LINES = {
     "buf": (e.BufferEvent, ("op", "buffer")),
     "notify": (e.Notified, ("stage", "signal")),
     "yield": (e.Yielded, ("n",)),
+    "overdue": (e.Overdue, ("for_ns",)),
     "err": (e.ErrorReported, ("stage", "kind", "action")),
     "done": (e.Done, ("state", "reason", "live", "total")),
 }

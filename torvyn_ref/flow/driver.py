@@ -19,7 +19,7 @@ from torvyn_ref.flow.bounds import UNBOUND, CallBounds, call_bounds
 from torvyn_ref.flow.breaker import CircuitBreaker
 from torvyn_ref.flow.cancellation import TERMINAL_EVENT, Reason
 from torvyn_ref.flow.scheduling import ConsumerFirst, SchedulingPolicy
-from torvyn_ref.flow.settings import DONE, YIELD, FanOut, FlowSettings, StageSetup, Step, Wait
+from torvyn_ref.flow.settings import DONE, WATCHDOG_NS, YIELD, FanOut, FlowSettings, StageSetup, Step, Wait
 from torvyn_ref.flow.stage import Invoke, Stage
 from torvyn_ref.flow.states import FlowEvent, FlowState
 from torvyn_ref.flow.statistics import FlowReport, StageFailure, StageStatistics, kept
@@ -39,6 +39,7 @@ class FlowDriver(Answers):
         "_batch",
         "_cancel_at",
         "_executions",
+        "_kept_since",
         "_pick",
         "_quantum",
         "_setups",
@@ -82,6 +83,7 @@ class FlowDriver(Answers):
         self._batch = self.settings.batch
         self._executions = 0
         self._turn_began = 0
+        self._kept_since: int | None = None  # the instant since which the flow has not given way; None while it waits
         self._started: int | None = None
         self._quantum = self.settings.quantum_ns if self.settings.quantum_ns is not None else U64_MAX
 
@@ -217,7 +219,7 @@ class FlowDriver(Answers):
             return self._invoke(stage, Call.INIT, self._setups[stage.name].config)
         self._lifecycle.on(FlowEvent.INSTANTIATED)
         self._lifecycle.on(FlowEvent.STARTED)
-        self._started = self._turn_began = now
+        self._started = self._turn_began = self._kept_since = now
         if self.settings.deadline_ns is not None:
             self._alarm = now + self.settings.deadline_ns
         self._phase = Phase.RUN
@@ -229,6 +231,8 @@ class FlowDriver(Answers):
         What is looked after here must set `_attend` or lower `_due` when it comes up: `next` comes here only then.
         """
         self._attend = False  # first: a cancel from another thread may set it again at any point below
+        if self._kept_since is None:
+            self._kept_since = now
         if self._cancel_asked is not None and self._cancellation.reason is None:
             self._drain(self._cancel_asked)
         if self._alarm is not None and now >= self._alarm:
@@ -244,9 +248,11 @@ class FlowDriver(Answers):
                 self._observer.notified(now, stage.name, signal)
             return self._invoke(stage, Call.NOTIFY, signal)
         if self._executions >= self._batch or (now - self._turn_began >= self._quantum and self._executions):
+            self._give_way(now)
             if self._observer is not None:
                 self._observer.yielded(now, self._executions)
             self._executions = self._due = 0
+            self._kept_since = now
             return YIELD
         if not self._executions:
             self._turn_began = now  # and not when the last one ended: what others did between is not this flow's time
@@ -283,6 +289,12 @@ class FlowDriver(Answers):
         self._finish(now)
         return DONE
 
+    def _give_way(self, now: int) -> None:
+        """Tell of a turn that was kept for too long, now that it ends (SCHED-011)."""
+        if self._kept_since is not None and now - self._kept_since > WATCHDOG_NS and self._observer is not None:
+            self._observer.overdue(now, now - self._kept_since)
+        self._kept_since = None
+
     def _set_due(self) -> None:
         """Note when the clock alone has something to say: the deadline, the end of the drain, or the quantum."""
         due = self._turn_began + self._quantum
@@ -301,6 +313,7 @@ class FlowDriver(Answers):
     def _finish(self, now: int) -> None:
         """Leave nothing behind, then say how it went (CANCEL-012, CANCEL-015)."""
         self._phase = Phase.OVER
+        self._give_way(now)
         for edge in self.edges:
             stream = edge.stream
             if stream.settle(now) and self._observer is not None:
@@ -390,10 +403,10 @@ class FlowDriver(Answers):
         times += [edge.probe_at for edge in self.edges if edge.held and edge.probe_at > now and not edge.source.done]
         if self._alarm is not None:
             times.append(self._alarm)
-        if times:
-            return Wait(min(times))
-        if any(stage.gated for stage in self.stages if not stage.done):
-            return Wait(None)
+        if times or any(stage.gated for stage in self.stages if not stage.done):
+            self._give_way(now)
+            self._attend = True  # the next turn has to be noted
+            return Wait(min(times, default=None))
         waiting = [str(self.topology.edges[edge.index]) for edge in self.edges if edge.stream.items]
         stuck = next(stage for stage in self.stages if not stage.done)
         message = f"no stage can ever run again; elements wait on {', '.join(waiting) or 'no stream'}"

@@ -13,6 +13,8 @@ from torvyn_ref.ids import Owner
 
 MICROSECOND = 1_000
 MILLISECOND = 1_000_000
+WATCHDOG_NS = 10 * MILLISECOND
+"""A flow that has kept its turn for longer is told of (SCHED-011)."""
 HARD_CEILING = 256
 """The most stage executions between two yields (SCHED-008)."""
 

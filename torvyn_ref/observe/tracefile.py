@@ -126,6 +126,10 @@ class TraceRecorder(Observer):
         """Write it down."""
         self._event("yield", at, n=executions)
 
+    def overdue(self, at: int, for_ns: int) -> None:
+        """Write it down."""
+        self._event("overdue", at, for_ns=for_ns)
+
     def failed(self, at: int, stage: str, call: Call, failure: Failure, action: str) -> None:
         """Write it down."""
         del call

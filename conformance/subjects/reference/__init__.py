@@ -31,6 +31,7 @@ CAPABILITIES = {
         "state_tables",
         "stream_defaults",
         "virtual_clock",
+        "watchdog",
     ),
     Facet.GUESTS: ("by-hand", *(f"engine={name}" for name in ENGINES)),
 }

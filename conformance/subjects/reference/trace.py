@@ -91,6 +91,10 @@ class TraceWriter(Observer):
         """Write it down."""
         self.events.append(e.Yielded(at=at, n=executions))
 
+    def overdue(self, at: int, for_ns: int) -> None:
+        """Write it down."""
+        self.events.append(e.Overdue(at=at, for_ns=for_ns))
+
     def failed(self, at: int, stage: str, call: Call, failure: Failure, action: str) -> None:  # noqa: ARG002 -- an observer's signature
         """Write it down."""
         self.events.append(e.ErrorReported(at=at, stage=stage, kind=str(failure.kind), action=str(action), cause=str(failure.cause)))
