@@ -164,13 +164,13 @@ class OneRefusalOpensTheGate(ResourceManager):
 class ReclaimLeavesTheLoansOfTheDead(ResourceManager):
     """Force-reclaim frees what a component owns, and leaves open what it has borrowed."""
 
-    def force_reclaim(self, owner: Owner) -> tuple[Reclaimed, ...]:
+    def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
         """Open again what it held."""
-        held = [(entry.handle, (entry.borrowers or {}).get(owner, 0)) for entry in self._table.values() if entry.owner != owner]
-        freed = super().force_reclaim(owner)
+        held = [(entry.handle, (entry.borrowers or {}).get(component, 0)) for entry in self._table.values() if entry.owner != component]
+        freed = super().force_reclaim(component)
         for handle, count in held:
             for _ in range(count):
-                self.borrow(handle, owner)
+                self.borrow(handle, component)
         return freed
 
 

@@ -93,7 +93,7 @@ def _process(guest: GuestHost, function: Function) -> Enter:
     lent, new_rep, buffers = guest.lent, guest.new_rep, guest.buffers
 
     def enter(element: Argument) -> Answer:
-        assert element.__class__ is Element
+        assert isinstance(element, Element)
         rep = new_rep()
         lent[rep] = element.handle
         try:
@@ -115,7 +115,7 @@ def _push(guest: GuestHost, function: Function) -> Enter:
     lent, new_rep = guest.lent, guest.new_rep
 
     def enter(element: Argument) -> Answer:
-        assert element.__class__ is Element
+        assert isinstance(element, Element)
         rep = new_rep()
         lent[rep] = element.handle
         try:
