@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 
 from conformance.areas.lifecycle import ALL, COMPLETE_FAILED
+from conformance.areas.projects import LINE, NUMBERS, STRAIGHT, project
 from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.strategies import ANYTHING, EMIT, END, PAUSE, READY, fan_out, flows, line
@@ -266,3 +267,15 @@ def cancelling_from_threads(session: Session, budget: Budget) -> None:
     for after in (0, 3, 7):
         spec = line("processor", elements=20, schedule="producer-first", commands=(Command(after, callers=8),))
         _cancelled_again(session, budget, spec)
+
+
+@checks("CANCEL-017", facet=Facet.FLOWS, kind="example", requires=("signals",))
+def signals_stop_gracefully(session: Session, budget: Budget) -> None:
+    """A process that runs a flow without end and is sent SIGINT or SIGTERM drains it, says Cancelled, and accounts for every element."""
+    files = project({**LINE, "numbers": (NUMBERS[0], NUMBERS[1], 'config = "count=100000000"')}, STRAIGHT)
+    for number in ("SIGINT", "SIGTERM"):
+        reply = session.flows.signal_project(files, number)
+        budget.expect("CANCEL-017", not reply.killed, f"{number} kills the process, or does not end it", evidence=reply)
+        budget.expect_equal("CANCEL-017", reply.state, "Cancelled", f"what a flow says that was stopped by {number}", evidence=reply)
+        whole = reply.entered == reply.delivered + reply.discarded and reply.delivered > 0
+        budget.expect("CANCEL-017", whole, f"elements are missing after {number}", expected="in = delivered + discarded", found=reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from conformance.mutants.faulty_failures import settings
 from conformance.mutants.faulty_flows import driver
 from conformance.mutants.faulty_reports import Wrapped, report
+from conformance.mutants.registry import register
+from conformance.subjects.reference import ReferenceParts
 from torvyn_ref.calls import Answer, Output, Role
 from torvyn_ref.flow import FlowDriver, FlowReport, FlowState, Reason
 from torvyn_ref.flow.bounds import CallBounds
@@ -237,3 +240,19 @@ class CancelToggles(FlowDriver):
             self._cancel_asked = None
         else:
             super().cancel(reason, now=now)
+
+
+_DEAF = """
+import contextlib, runpy, signal
+import torvyn_ref.session
+torvyn_ref.session._signals = contextlib.nullcontext
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+runpy.run_module("torvyn_ref", run_name="__main__", alter_sys=True)
+"""
+
+register(
+    "killed-by-signals",
+    "CANCEL-017",
+    summary="The command line leaves signals to the system, which kills it.",
+    build=lambda: ReferenceParts(command=(sys.executable, "-c", _DEAF)),
+)

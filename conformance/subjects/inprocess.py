@@ -75,6 +75,7 @@ class MoreFlows(FlowsFacet, Protocol):
 
     def host(self, request: p.RunHost, /) -> p.HostRunReply: ...  # noqa: D102
     def start_project(self, request: p.StartProject, /) -> p.ProjectRunReply: ...  # noqa: D102
+    def signal_project(self, request: p.SignalProject, /) -> p.ProjectSignalledReply: ...  # noqa: D102
 
 
 class GuestsFacet(Protocol):

@@ -7,7 +7,7 @@ message went through. Whatever is not an answer raises a `SubjectError`, which n
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -20,7 +20,9 @@ T = TypeVar("T", bound=p.Reply)
 TRANSCRIPT_LENGTH = 64
 """How many messages a session remembers, to show them with a failure."""
 
-OPENING: frozenset[type[p.Request]] = frozenset({p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject})
+OPENING: frozenset[type[p.Request]] = frozenset(
+    {p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject, p.SignalProject}
+)
 """The requests that start over: nothing that was asked before them matters to what follows."""
 
 EPISODE_LENGTH = 4000
@@ -379,3 +381,7 @@ class FlowsClient:
     def start_project(self, files: dict[str, bytes], *, shutting_down: bool = False) -> p.ProjectRunReply:
         """Start the first flow of a project, and run it."""
         return self._ask(p.StartProject(files, shutting_down), p.ProjectRunReply)
+
+    def signal_project(self, files: dict[str, bytes], number: Literal["SIGINT", "SIGTERM"]) -> p.ProjectSignalledReply:
+        """Run the first flow of a project in a process of its own, and send it a signal."""
+        return self._ask(p.SignalProject(files, number), p.ProjectSignalledReply)

@@ -68,7 +68,7 @@ from conformance.subjects.protocol.hosts import (
     RunHost,
     ShutdownCounts,
 )
-from conformance.subjects.protocol.projects import ProjectRunReply, StartProject
+from conformance.subjects.protocol.projects import ProjectRunReply, ProjectSignalledReply, SignalProject, StartProject
 from conformance.subjects.protocol.resources import (
     Allocate,
     Borrow,
@@ -213,6 +213,7 @@ __all__ = [
     "PoppedReply",
     "Program",
     "ProjectRunReply",
+    "ProjectSignalledReply",
     "PushValue",
     "PushedReply",
     "Read",
@@ -233,6 +234,7 @@ __all__ = [
     "Script",
     "SetContentType",
     "ShutdownCounts",
+    "SignalProject",
     "StageSpec",
     "StageStats",
     "StartGuest",
@@ -288,6 +290,7 @@ AnyRequest = (
     | FlowTransition
     | RunHost
     | StartProject
+    | SignalProject
     | OpenGuest
     | CallGuest
     | ObserveGuest
@@ -319,6 +322,7 @@ AnyReply = (
     | FlowRunReply
     | HostRunReply
     | ProjectRunReply
+    | ProjectSignalledReply
     | GuestAnswerReply
     | GuestSeenReply
     | GuestStartedReply

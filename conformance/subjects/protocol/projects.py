@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from conformance.subjects.protocol.base import Reply, Request
 
 
@@ -25,3 +27,29 @@ class ProjectRunReply(Reply, frozen=True, tag="project-run"):
     state: str
     roles: dict[str, str]
     startup_stage: str | None = None
+
+
+class SignalProject(Request, frozen=True, tag="flows.signal-project"):
+    """Run the first flow of a project from the command line, in a process of its own, and send it a signal → `project-signalled`.
+
+    The signal is sent once an element has been delivered. Takes the capability `signals`.
+    """
+
+    files: dict[str, bytes]
+    signal: Literal["SIGINT", "SIGTERM"] = "SIGTERM"
+
+
+class ProjectSignalledReply(Reply, frozen=True, tag="project-signalled"):
+    """How the process ended.
+
+    Attributes:
+        killed: by the signal itself, or because it did not end within a minute.
+        state: how it says that its flow ended; None when it says nothing.
+        entered, delivered, discarded: elements, as it counts them.
+    """
+
+    killed: bool
+    state: str | None = None
+    entered: int = 0
+    delivered: int = 0
+    discarded: int = 0

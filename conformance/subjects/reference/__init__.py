@@ -28,6 +28,7 @@ CAPABILITIES = {
         "node_limit",
         f"node_limit={MAX_STAGES}",
         "rate_limit",
+        "signals",
         "state_tables",
         "stream_defaults",
         "virtual_clock",

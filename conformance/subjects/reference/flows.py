@@ -14,6 +14,7 @@ from conformance.subjects import protocol as p
 from conformance.subjects.reference.hosted import run_host
 from conformance.subjects.reference.levels import stream_configs
 from conformance.subjects.reference.parts import ReferenceParts
+from conformance.subjects.reference.processes import signal_project
 from conformance.subjects.reference.projects import start_project
 from conformance.subjects.reference.script import ScriptedComponent
 from conformance.subjects.reference.trace import TraceWriter
@@ -94,6 +95,10 @@ class ReferenceFlows:
     def start_project(self, request: p.StartProject) -> p.ProjectRunReply:
         """Start the first flow of a project, and run it."""
         return start_project(self._parts, request)
+
+    def signal_project(self, request: p.SignalProject) -> p.ProjectSignalledReply:
+        """Run the first flow of a project in a process of its own, and send it a signal."""
+        return signal_project(self._parts, request)
 
     def prepare(
         self, spec: p.FlowSpec, *, flow: FlowId, owners: Iterator[Owner], manager: ResourceManager, observer: Observer, time: SimulatedTime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,6 +48,7 @@ class ReferenceParts:
         resolve: finds a stream's settings in what it, its flow and the host say.
         load_project: reads a project's files.
         host: starts a project's flows.
+        command: starts the command line.
         flow_transition: accepts a pair of flow states, or raises.
         observe: wraps the observer that writes a flow's trace; a mutant may distort what a runtime reports of itself.
         together: runs tasks in threads of their own.
@@ -65,6 +67,7 @@ class ReferenceParts:
     resolve: Callable[[Project, Flow, Edge], StreamSettings] = Project.stream_settings
     load_project: Callable[..., Project] = load
     host: Callable[..., Host] = Host
+    command: Sequence[str] = (sys.executable, "-m", "torvyn_ref")
     flow_transition: Callable[[FlowState, FlowState], None] = check_transition
     observe: Callable[[Observer], Observer] = lambda observer: observer
     together: Callable[[Sequence[Callable[[], None]]], None] = run_together

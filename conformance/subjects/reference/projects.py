@@ -26,8 +26,7 @@ def start_project(parts: ReferenceParts, request: p.StartProject) -> p.ProjectRu
     """
     with TemporaryDirectory(prefix="torvyn-project-") as folder:
         root = Path(folder)
-        for name, content in request.files.items():
-            _write(root, name, content)
+        write_files(root, request.files)
         try:
             return _run(parts, request, root)
         except TorvynError as error:
@@ -35,6 +34,16 @@ def start_project(parts: ReferenceParts, request: p.StartProject) -> p.ProjectRu
             stages = [str(one.fields["startup_stage"]) for one in errors if "startup_stage" in one.fields]
             fields = {"kinds": [one.kind for one in errors], "startup_stage": stages[0] if stages else None}
             raise Refused("invalid-project", error.message, fields) from error
+
+
+def write_files(root: Path, files: dict[str, bytes]) -> None:
+    """Write a project's files.
+
+    Raises:
+        Refused: invalid-project, for a name that leads out of the directory.
+    """
+    for name, content in files.items():
+        _write(root, name, content)
 
 
 def _write(root: Path, name: str, content: bytes) -> None:
