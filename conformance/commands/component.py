@@ -28,6 +28,10 @@ MOST_PAYLOAD = 1 << 24
 """Bytes: no buffer holds more (POOL-004)."""
 
 
+REPLY_TIMEOUT = 300.0
+"""Seconds: compiling a component of 20 MiB takes an engine half a minute, and a busy machine longer."""
+
+
 class Format(StrEnum):
     """How a validation is written."""
 
@@ -70,7 +74,7 @@ def component(
     ] = None,
     reply_timeout: Annotated[
         float, typer.Option("--reply-timeout", min=0.01, help="Seconds that the runtime may take for one answer.")
-    ] = StdioSettings().reply_timeout,
+    ] = REPLY_TIMEOUT,
     *,
     only_payloads: Annotated[bool, typer.Option("--only-payloads", help="Try no other elements than those of --payload.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Try much more, and larger elements.")] = False,

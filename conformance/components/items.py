@@ -22,9 +22,13 @@ from conformance.components.validate import engines_of, finding_of
 from conformance.errors import SubjectError, SuiteError
 from conformance.rulebook import RulebookError, load
 from conformance.subjects.connect import Connection
+from conformance.subjects.stdio import StdioSettings
 
 OTHERS = "others"
 """Stands for every rule that a check is not about."""
+
+REPLY_TIMEOUT = 300.0
+"""Seconds at least: compiling a large component takes its time."""
 
 SKIPPED = frozenset({Outcome.INAPPLICABLE, Outcome.UNSUPPORTED})
 
@@ -47,7 +51,8 @@ class ComponentJudge:
         self.components: dict[str, Examination] = {}
         try:
             self.rulebook = load()
-            self._connection = Connection(contained(subject))
+            settings = StdioSettings(reply_timeout=max(option("reply-timeout"), REPLY_TIMEOUT))
+            self._connection = Connection(contained(subject, settings=settings))
             engines = engines_of(self._connection, self._wishes.engines)
             for path in option("component"):
                 for target in find_targets(path, config=option("component-config")):

@@ -6,13 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
+from weakref import WeakKeyDictionary
 
 from conformance.components.model import LENT, Event, Scenario, Target, Trail
 from conformance.errors import NotOffered, Refused, SubjectError
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import Connection
+from conformance.subjects.session import Session
 
 FLOW_ID = "component-validation"
+_LAST: WeakKeyDictionary[Session, bytes] = WeakKeyDictionary()
+"""The digest of the component that a session started last: it need not be sent again."""
+
 LOOK_AT_CLOCK = 64
 """Calls between two looks at the time budget."""
 
@@ -122,6 +128,7 @@ class Player:
     ) -> None:
         self._connection = connection
         self._target = target
+        self._digest = sha256(target.wasm).digest()
         self._role = role
         self._granted = granted
         self.engines = engines
@@ -140,9 +147,10 @@ class Player:
         self._clock.check()
         self.seen.scenarios += 1
         with self._contained(scenario):
-            guests = self._connection.session().guests
+            session = self._connection.session()
+            guests = session.guests
             try:
-                started = guests.start(self._start(engine, scenario))
+                started = guests.start(self._start(engine, scenario, session))
             except Refused as refused:
                 raise NotStartedError(engine, refused) from None
             self.seen.spent("instantiate", started.fuel)
@@ -151,9 +159,11 @@ class Player:
             guests.close()
         return Trail(engine or started.engine, scenario, started, events)
 
-    def _start(self, engine: str, scenario: Scenario) -> p.StartGuest:
+    def _start(self, engine: str, scenario: Scenario, session: Session) -> p.StartGuest:
+        known = _LAST.get(session) == self._digest
+        _LAST[session] = self._digest
         return p.StartGuest(
-            component=self._target.wasm,
+            component=b"" if known else self._target.wasm,
             role=self._role,
             engine=engine,
             budget_bytes=scenario.budget_bytes,

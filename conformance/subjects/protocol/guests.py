@@ -68,10 +68,11 @@ class StartGuest(Request, frozen=True, tag="guests.start"):
 
     Asked only of subjects that claim `by-hand`. What the component gets from its host repeats from start to start: a virtual clock that
     stands at the same instant, random bytes from `seed`. Refused with fault `unknown-engine`, `invalid-component`, `missing-import`,
-    `missing-export`, `wrong-type`, `unsupported-component` (valid, and beyond this engine), `instantiation-failed`, `invalid-config`.
+    `missing-export`, `wrong-type`, `unsupported-component` (valid, and beyond this engine), `instantiation-failed`, `invalid-config`,
+    `no-component` (there was no last start).
 
     Attributes:
-        component: its bytes.
+        component: its bytes; empty for those of the last start in this session, which may be many megabytes.
         role: source, processor, sink, filter, router or aggregator.
         engine, budget_bytes, fuel, deadline_ns: as in `guests.open`.
         memory_bytes: per linear memory; None for the runtime's default.
@@ -81,7 +82,7 @@ class StartGuest(Request, frozen=True, tag="guests.start"):
         seed: where its random bytes come from, for a component that may have some.
     """
 
-    component: bytes
+    component: bytes = b""
     role: str = "processor"
     engine: str = ""
     budget_bytes: U64 = 64 * 1024 * 1024

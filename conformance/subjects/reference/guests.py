@@ -44,6 +44,7 @@ class ReferenceGuests:
         self._parts = parts
         self._guest: _Guest | None = None
         self._handled: HandledGuest | None = None
+        self._component = b""
         self._abandon: Callable[[], object] = _nothing
 
     def open(self, request: p.OpenGuest) -> p.Done:
@@ -64,7 +65,10 @@ class ReferenceGuests:
     def start(self, request: p.StartGuest) -> p.GuestStartedReply:
         """Start over with a guest that only `invoke` calls."""
         self._end()
-        handled = HandledGuest(self._parts, request, _compiled(request.engine, request.component))
+        self._component = request.component or self._component
+        if not self._component:
+            raise Refused("no-component", "no component has been started yet, so none can be started again")
+        handled = HandledGuest(self._parts, request, _compiled(request.engine, self._component))
         self._handled = handled
         self._abandon = finalize(self, handled.abandon)
         return handled.started()

@@ -11,7 +11,7 @@ from conformance.components.examine import CHECKS
 from conformance.components.model import Scenario
 from conformance.components.play import Clock
 from conformance.components.steps import Step, filled, read_steps
-from conformance.errors import SubjectCrashedError, SuiteError
+from conformance.errors import Refused, SubjectCrashedError, SuiteError
 from conformance.subjects import protocol as p
 from tests.conformance.components.conftest import CORPUS
 
@@ -155,3 +155,22 @@ def test_steps_read_back_as_they_are_shown():
 def test_steps_that_are_none_are_refused_in_words(text):
     with pytest.raises(SuiteError, match="--steps"):
         read_steps(text)
+
+
+def test_a_component_is_sent_once_per_session(validated, meddling):
+    sent = []
+
+    def watch(request, answer):
+        if isinstance(request, p.StartGuest):
+            sent.append(len(request.component))
+        return answer(request)
+
+    connection = meddling(watch)
+    for name in ("dropper", "dropper", "uppercase", "dropper"):
+        validated(name, connection=connection, checks=("engines",), engines=("direct",))
+    assert [size > 0 for size in sent] == [True, False, True, True]
+
+
+def test_nothing_can_be_started_again_before_it_was_started(meddling):
+    with pytest.raises(Refused, match="no component has been started"):
+        meddling(lambda request, answer: answer(request)).session().guests.start(p.StartGuest())
