@@ -24,6 +24,7 @@ conformance: setup  ## Judge the embedded reference runtime: fails only on a fai
 	@mkdir -p reports
 	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/reference.json --report reports/reference.html; \
 	code=$$?; \
+	echo "The same to read and to filter: reports/reference.html"; \
 	if [ $$code -eq 2 ]; then echo "(exit 2, indeterminate: not every MUST rule has a check yet; this is not a failure)"; exit 0; fi; \
 	exit $$code
 

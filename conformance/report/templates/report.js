@@ -76,6 +76,13 @@
     if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) { event.preventDefault(); text.focus(); }
     if (event.key === "Escape" && event.target === text) { text.value = ""; filter(); }
   });
+  document.querySelector(".heat").addEventListener("click", (event) => {
+    const square = event.target.closest("a.sq");
+    if (!square || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", square.getAttribute("href"));
+    open();
+  });
   addEventListener("hashchange", open);
   filter();
   rove(document.querySelector(".heat"), [...squares.values()]);
