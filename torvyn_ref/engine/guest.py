@@ -69,7 +69,7 @@ def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _
         raise _told(error) from error
 
 
-LONG_READ = 32_768
+LONG_READ = 131_072
 """Bytes from which a read goes from the buffer straight into the guest: below, asking for the size first costs more than the copy."""
 
 
@@ -93,7 +93,10 @@ class DeferredRead(Deferred):
         Raises:
             GuestFault: the host has taken the buffer back.
         """
-        _checked(self._resources.read_into, self._handle, self._owner, target)
+        try:
+            self._resources.read_into(self._handle, self._owner, target)
+        except ResourceError as error:
+            raise _told(error) from error
 
 
 class GuestHost:

@@ -302,12 +302,13 @@ class ResourceManager(Leasing, Observation):
         self._lock.acquire()
         try:
             entry = self._table[handle]
-            length = len(target)
-            data = self._readable(entry, reader, 0, length)
-            if len(data) < length:
-                raise ResourceError("out-of-bounds", f"{show_handle(handle)} holds {len(data)} bytes, and {length} were asked for")
+            length, borrowers = len(target), entry.borrowers
+            if not borrowers or reader not in borrowers:
+                self._readable(entry, reader, 0, 0)  # refuses, or permits
+            if entry.size < length:
+                raise ResourceError("out-of-bounds", f"{show_handle(handle)} holds {entry.size} bytes, and {length} were asked for")
             if length:
-                target[:] = data
+                target[:] = entry.view[:length]
                 copies = entry.book[reader]
                 copies.read_ops += 1
                 copies.read_bytes += length

@@ -262,7 +262,7 @@ def _hand_over(emit: Emitter, function: Function, result: Type | None, value: st
             emit(f"{emit.structure('<II')}.pack_into(sb,base+{COUNT},{PIECE},n)")
         emit("else:")
         with emit:
-            emit(f"kept={pointer},{value}")
+            emit(f"kept={pointer},{value},n")
             emit(f"{emit.structure('<II')}.pack_into(sb,{REALLOCS},1,n)")
             emit(f"{emit.structure('<I')}.pack_into(sb,base+{COUNT},1)")
         return
@@ -295,8 +295,7 @@ def _fill_bytes(emit: Emitter) -> None:
     emit("def fill():")
     with emit:
         emit("nonlocal kept")
-        emit("(ret,r),kept=kept,None")
-        emit("n=len(r)")
+        emit("(ret,r,n),kept=kept,None")
         emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
         emit("if pages!=mem.pages: mem.refresh()")
         emit(f"p,={emit.structure('<I')}.unpack_from(sb,{REALLOCS + 8})")

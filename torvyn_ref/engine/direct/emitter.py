@@ -132,7 +132,8 @@ class Emitter:
         if isinstance(ty, Sequence_):
             if not ty.is_bytes:
                 return f"{self._list_reader(ty)}(mem,{first},{next(flat)})"
-            view = f"mem.bytes_at({first},{next(flat)})"
+            length = next(flat)
+            view = f"(mem.view[{first}:{first}+{length}] if {first}+{length}<=mem.size else mem.bytes_at({first},{length}))"
             return view if self._views else f"bytes({view})"
         if isinstance(ty, Handle):
             resource = self.resource(ty.resource)
