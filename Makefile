@@ -7,7 +7,7 @@ JOBS ?= auto
 
 PYTEST_ARGS ?=
 
-.PHONY: setup conformance mutants test lint types imports bench bench-check bench-chart deep screenshots corpus docs clean help judge-torvyn
+.PHONY: setup conformance mutants mutate test lint types imports bench bench-check bench-chart deep screenshots corpus docs clean help judge-torvyn
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +31,13 @@ conformance: setup  ## Judge the embedded reference runtime: fails only on a fai
 mutants: setup  ## Hunt the faulty variants of the reference: fails when one survives, or when a check kills nothing
 	@mkdir -p reports
 	@$(BIN)/torvyn-conformance mutants --jobs 2 --report reports/mutants.json
+
+MODULE ?= torvyn_ref/streams/watermark.py
+FACETS ?= streams
+
+mutate: setup  ## The scheduled deep run: a mutation tool changes a module of the reference, and what the suite does not notice is printed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4,<9'
+	@.ci/mutate $(MODULE) $(FACETS)
 
 test: setup lint  ## Lint, type-check, test
 	@$(BIN)/python -m pytest -n $(JOBS) --quiet $(PYTEST_ARGS)
@@ -79,6 +86,8 @@ corpus: setup  ## Rebuild corpus/components from their templates
 docs: setup  ## Regenerate the generated pages
 	@$(BIN)/python -m conformance.rulebook ledger
 	@$(BIN)/python -m conformance.report.schema
+	@$(BIN)/python -m conformance.subjects.pages
+	@$(BIN)/python -m conformance.report.rulepages
 
 clean:  ## Remove what make built
 	rm -rf $(VENV) reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from conformance.checks import Depth, Registry, all_checks
+from conformance.commands import doctor, mutants, skeletons, tracing
 from conformance.commands import findings as findings_command
-from conformance.commands import mutants
 from conformance.commands import report as report_command
 from conformance.commands import timeline as timeline_command
 from conformance.commands import traces as trace_commands
@@ -176,6 +176,9 @@ app.command("judge", epilog=EXITS)(trace_commands.judge_trace)
 app.command("replay", epilog=EXITS)(trace_commands.replay_trace)
 app.command(epilog=EXITS)(component)
 app.command("mutants", epilog=mutants.EXITS)(mutants.mutants)
+app.command("doctor", epilog=doctor.EXITS)(doctor.doctor)
+app.command("new-adapter", epilog=skeletons.EXITS)(skeletons.new_adapter)
+app.command("trace-matrix", epilog=tracing.EXITS)(tracing.trace_matrix)
 app.command("report", epilog=EXITS)(report_command.report)
 app.command("findings", epilog=findings_command.EXITS)(findings_command.findings)
 app.command("trace", epilog=EXITS)(timeline_command.trace)

@@ -55,7 +55,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
         how: `directed` when an example did that the check has from the start, `drawn` when one did that was searched for.
         examples: how many examples it took; an example begins where the subject is told to start over.
         seconds: how long it took.
-        message: the first words of the accusation.
+        message, expected, found: the accusation.
     """
 
     rule: str
@@ -64,6 +64,8 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     examples: int
     seconds: float
     message: str
+    expected: str = ""
+    found: str = ""
 
 
 class Hunt(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +178,8 @@ class Hunter:
             examples=max(1, examples - 1 if result.drawn else examples),  # the generator plays what it found once more
             seconds=round(result.seconds, 4),
             message=failed.message,
+            expected=failed.expected,
+            found=failed.found,
         )
 
     def close(self) -> None:

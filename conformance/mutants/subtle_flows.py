@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from conformance.mutants.faulty_flows import HearsCancelLate, driver
+from conformance.mutants.faulty_hosts import reactor
 from conformance.mutants.faulty_streams import gate, stream
 from torvyn_ref.calls import Answer, Call, Element, Failure
+from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.flow import FlowDriver, Reason
 from torvyn_ref.flow.settings import Step
 from torvyn_ref.flow.stage import Edge, Invoke, Stage
 from torvyn_ref.ids import FlowId
+from torvyn_ref.reactor.coordinator import FlowHandle, Reactor
 from torvyn_ref.streams import OverflowPolicy, Pressure, Push, Stream, StreamConfig, Verdict
 from torvyn_ref.streams.stream import StreamStatistics
 from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, WatermarkGate
@@ -145,7 +148,7 @@ class TellsTwoSinksTwice(FlowDriver):
             self._todo.append(self._todo[-1])
 
 
-@driver("an-end-under-pressure-is-lost", "FLOW-008", "FLOW-005")
+@driver("an-end-under-pressure-is-lost", "FLOW-008")
 class AnEndUnderPressureIsLost(FlowDriver):
     """The end of a stream that is announced while an output is under pressure never arrives there."""
 
@@ -299,3 +302,17 @@ class LateAndTwice(HearsCancelLate):
     def _start_complete(self) -> None:
         super()._start_complete()
         self._todo.extend(list(self._todo))
+
+
+# ---------------------------------------------------------------- only beside another flow
+
+
+@reactor("in-company-from-one", "ORD-012")
+class InCompanyFromOne(Reactor):
+    """A flow that is started while the host has another one counts from 1."""
+
+    def start(self, driver: FlowDriver, instances: Mapping[str, Instance]) -> FlowHandle:
+        """Skip a number."""
+        if self._flows:
+            driver._sequence = 1  # noqa: SLF001 -- as above
+        return super().start(driver, instances)

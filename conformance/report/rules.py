@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
 
 import msgspec
 
 from conformance.checks import Registry
 from conformance.rulebook import Area, Rule, Rulebook, Testability
+from conformance.traceability import code_anchors
+
+FAILURES = Path(__file__).parents[1] / "rulebook" / "anchors" / "failures.json"
+"""What failures look like; `conformance.report.rulepages` keeps it."""
 
 
 class Status(StrEnum):
@@ -51,8 +57,32 @@ class CheckNote(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
 
 
+class FailureSample(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule's failure looks like, seen on a mutant."""
+
+    mutant: str
+    check: str
+    rule: str
+    message: str
+    expected: str = ""
+    found: str = ""
+
+    def text(self) -> str:
+        """Render it as a report would."""
+        lines = [f"FAIL {self.rule} [{self.check}]", f"  what happened  {self.message}"]
+        if self.expected or self.found:
+            lines += [f"  expected       {self.expected}", f"  found          {self.found}"]
+        return "\n".join(line if len(line) <= 200 else f"{line[:200]} ..." for line in lines)
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule and everything known about it."""
+    """One rule and everything known about it.
+
+    Attributes:
+        faults: what breaks it, in the words of its mutants; the first questions to ask when it fails.
+        code: where the reference keeps it.
+        failure: what its failure looks like.
+    """
 
     rule: Rule
     status: Status
@@ -60,6 +90,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     mutants: tuple[str, ...]
     ambiguities: tuple[str, ...]
     run: str
+    faults: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    failure: FailureSample | None = None
 
 
 def mutants_by_rule() -> Mapping[str, tuple[str, ...]]:
@@ -71,6 +104,20 @@ def mutants_by_rule() -> Mapping[str, tuple[str, ...]]:
         for rule in mutant.rules:
             found.setdefault(rule, []).append(mutant.name)
     return {rule: tuple(sorted(names)) for rule, names in found.items()}
+
+
+def summaries_by_rule() -> Mapping[str, tuple[str, ...]]:
+    """Return what the mutants of each rule do wrong, in their own words."""
+    from conformance.mutants import zoo  # noqa: PLC0415 -- as above
+
+    known = {mutant.name: mutant for mutant in zoo.all_mutants()}
+    return {rule: tuple(known[name].summary for name in names) for rule, names in mutants_by_rule().items()}
+
+
+@cache
+def failures() -> Mapping[str, FailureSample]:
+    """Return what a failure of each rule looks like, as far as it was kept."""
+    return msgspec.json.decode(FAILURES.read_bytes(), type=dict[str, FailureSample]) if FAILURES.is_file() else {}
 
 
 def rule_lines(rulebook: Rulebook, registry: Registry, rules: Iterable[Rule] | None = None) -> tuple[RuleStatus, ...]:
@@ -110,6 +157,9 @@ def explain(rulebook: Rulebook, registry: Registry, rule: Rule) -> Explanation:
         mutants=mutants_by_rule().get(rule.id, ()),
         ambiguities=tuple(f"{entry.id} {entry.title}: {entry.chosen}" for entry in rulebook.ambiguities if entry.id in rule.ambiguity),
         run=f"torvyn-conformance run --subject reference --rules {rule.id}",
+        faults=summaries_by_rule().get(rule.id, ()),
+        code=tuple(dict.fromkeys(str(anchor) for anchor in code_anchors().get(rule.id, ()))),
+        failure=failures().get(rule.id),
     )
 
 

@@ -120,6 +120,10 @@ def render_explanation(explanation: Explanation) -> str:
     checks = "\n".join(f"{check.name} ({check.kind}, facet {check.facet}): {check.summary}" for check in explanation.checks)
     _section(console, "Checks", checks or "none yet")
     _section(console, "Seeded faults that they find", "\n".join(explanation.mutants) or "none yet")
+    if explanation.failure is not None:
+        _section(console, "What its failure looks like", explanation.failure.text())
+    if explanation.code or explanation.faults:
+        _section(console, "If this fails, look at", "\n".join((*explanation.code, *explanation.faults)))
     decisions = [f"ADR-{number:03d}" for number in rule.adrs]
     _section(console, "Sources", "\n".join((*rule.source, *decisions)))
     if explanation.checks:

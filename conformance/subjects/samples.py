@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
@@ -58,7 +59,7 @@ GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType
     {
         p.RunFlow: p.RunFlow(FLOW),
         p.FlowTransition: p.FlowTransition("Running", "Draining"),
-        p.ResourceTransition: p.ResourceTransition("owned", "borrowed"),
+        p.ResourceTransition: p.ResourceTransition("Owned", "Borrowed"),
         p.OpenResources: p.OpenResources(),
         p.OpenStream: p.OpenStream(capacity=4),
         p.Declaration: p.Declaration("my-runtime", "1.0", p.PROTOCOL, (p.FacetClaim(p.Facet.STREAMS),), language="rust"),
@@ -129,3 +130,13 @@ CONDITIONAL: MappingProxyType[str, str] = MappingProxyType(
 def requests_of(facet: p.Facet) -> tuple[type[p.AnyRequest], ...]:
     """Return a facet's requests, in the order of the protocol: what opens comes first."""
     return tuple(request for request in get_args(p.AnyRequest) if p.name_of(request).startswith(f"{facet}."))
+
+
+def _expected(request: type[p.AnyRequest]) -> str:
+    """Return the tag of the reply that a request's docstring promises, written after an arrow; `done` where it names none."""
+    found = re.search(r"→ `([a-z-]+)`", request.__doc__ or "")
+    return found[1] if found else p.name_of(p.Done)
+
+
+EXPECTED: MappingProxyType[str, str] = MappingProxyType({p.name_of(request): _expected(request) for request in get_args(p.AnyRequest)})
+"""The reply that each request is answered with, when it is neither refused nor declined."""

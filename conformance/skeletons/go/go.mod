@@ -1,0 +1,3 @@
+module example.org/my-runtime-adapter
+
+go 1.21
