@@ -20,6 +20,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "flows.run/role=aggregator": "stages of this role",
         "flows.run/schedule=producer-first": "this schedule",
         "flows.run/schedule=scripted": "this schedule",
+        "flows.run/names": "stages and ports have names of their own, which may be wrong",
         "flows.run/lifecycle": "components with init and teardown",
         "flows.run/clones": "components that clone the payload that they are given",
         "flows.run/time": "components that take (virtual) time, and deadlines",

@@ -40,7 +40,9 @@ const DECLINES: &[(&str, &str)] = &[
     ("flows.run/schedule=producer-first", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/schedule=scripted", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/lifecycle", "FlowDriver starts with instances that are ready: init and teardown are torvyn-pipeline's, not under test here"),
+    ("flows.host", "ReactorCoordinator::create_flow spawns a task that ends at once: no flow runs in a host (coordinator.rs)"),
     ("flows.run/amplification", "FlowCopyStatsSnapshot counts by flow, not by stage"),
+    ("flows.run/names", "FlowTopology knows stages by their place; names are torvyn-pipeline's, not under test here"),
     ("flows.run/clones", "torvyn-resources has no clone-into-mutable"),
     ("flows.run/events=deq", "EventSink has no event for an element taken from a queue"),
     ("flows.run/events=enq", "EventSink::record_element_transfer is called for sources only (flow_driver.rs, execute_pull)"),
@@ -104,6 +106,10 @@ fn offered(flow: &Flow) -> Result<(), Refusal> {
         if stage.script.answers.iter().chain(&stage.script.then).any(|answer| answer.clones) {
             return Err(declined("clones"));
         }
+    }
+    let named = |stage: &spec::Stage| flow.stages.iter().filter(|other| other.name == stage.name).count() == 1 && !stage.name.is_empty();
+    if !flow.stages.iter().all(named) {
+        return Err(declined("names"));
     }
     if flow.schedule.policy != "consumer-first" {
         return Err(declined(&format!("schedule={}", flow.schedule.policy)));

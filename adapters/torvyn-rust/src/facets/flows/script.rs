@@ -110,6 +110,7 @@ impl Scripted {
         if let Some(element) = element {
             event["seq"] = json!(element.meta.sequence);
             event["timestamp"] = json!(element.meta.timestamp_ns);
+            event["content_type"] = json!(element.meta.content_type);
             event["tag"] = json!(self.tag(element.payload));
             event["buffer"] = json!(name(element.payload));
         }
@@ -122,13 +123,14 @@ impl Scripted {
         UnderWay { of: self, component, function, armed: true }
     }
 
-    fn returned(&self, component: ComponentId, function: &str, outcome: &str, kind: Option<&str>, buffer: Option<BufferHandle>) {
+    fn returned(&self, component: ComponentId, function: &str, outcome: &str, kind: Option<&str>, output: Option<&OutputElement>) {
         let mut event = json!({"e": "ret", "stage": self.recorder.stage(component), "fn": function, "outcome": outcome});
         if let Some(kind) = kind {
             event["kind"] = json!(kind);
         }
-        if let Some(buffer) = buffer {
-            event["buffer"] = json!(name(buffer));
+        if let Some(output) = output {
+            event["buffer"] = json!(name(output.payload));
+            event["content_type"] = json!(output.meta.content_type);
         }
         self.recorder.note(event);
         let returned = self.returned.fetch_add(1, Ordering::Relaxed) + 1;
@@ -291,7 +293,7 @@ impl ComponentInvoker for Invoker {
             "error" | "trap" => Err(self.0.failed(component, "pull", &answer)),
             "emit" => {
                 let element = self.0.made(component, "pull", self.0.fresh(component, &answer))?;
-                self.0.returned(component, "pull", "emit", None, Some(element.payload));
+                self.0.returned(component, "pull", "emit", None, Some(&element));
                 Ok(Some(element))
             }
             _ => {
@@ -316,12 +318,13 @@ impl ComponentInvoker for Invoker {
             "error" | "trap" => Err(self.0.failed(component, function, &answer)),
             "emit" => {
                 let output = self.0.made(component, function, self.0.copy(component, &answer, &element))?;
-                self.0.returned(component, function, "emit", None, Some(output.payload));
+                self.0.returned(component, function, "emit", None, Some(&output));
                 Ok(ProcessResult::Output(output))
             }
             "pass" => {
-                self.0.returned(component, function, "pass", None, Some(element.payload));
-                Ok(ProcessResult::Output(OutputElement { meta: element.meta, payload: element.payload }))
+                let output = OutputElement { meta: element.meta, payload: element.payload };
+                self.0.returned(component, function, "pass", None, Some(&output));
+                Ok(ProcessResult::Output(output))
             }
             other => {
                 self.0.returned(component, function, if other == "reject" { "reject" } else { "drop" }, None, None);
