@@ -24,6 +24,7 @@ NEEDS = {
     "CREDIT-002": (CREDITS,),
     "CREDIT-003": (CREDITS,),
     "CREDIT-004": (CREDITS,),
+    "ORD-006": (ENQUEUED,),
 }
 """What a rule's monitor must see and cannot be inferred."""
 
@@ -129,18 +130,21 @@ class _Inference:
         return found
 
     @staticmethod
-    def _filled(event: e.Enqueued, credits_: int, buffer: str | None) -> e.Enqueued:
+    def _filled(event: e.Enqueued, credits_: int, buffer: str | None, taken: e.Called | None) -> e.Enqueued:
         """Add to an element that the subject shows what it leaves out: it is the one that the producer has just put out."""
         return replace(
             event,
             credits=credits_ if event.credits is None else event.credits,
             buffer=buffer if event.buffer is None else event.buffer,
+            timestamp=taken.timestamp if taken is not None and taken.timestamp is not None and not event.timestamp else event.timestamp,
+            tag=taken.tag if taken is not None and event.tag is None else event.tag,
         )
 
     def _merged(self, after: dict[int, list[tuple[int, e.Called]]], before: dict[int, tuple[int, e.Called]]) -> list[e.AnyEvent]:
         depths = [0] * len(self.spec.edges)
         merged: list[e.AnyEvent] = []
         last: dict[str, str | None] = {}
+        taken = {(stream, call.seq): call for stream, call in before.values()}
 
         def credits_of(stream: int) -> int:
             return self.spec.edges[stream].capacity - depths[stream]
@@ -159,7 +163,8 @@ class _Inference:
                 last[event.stage] = event.buffer
             if isinstance(event, e.Enqueued):
                 depths[event.stream] += 1
-                shown = self._filled(event, credits_of(event.stream), last.get(self.spec.edges[event.stream].source))
+                producer = self.spec.edges[event.stream].source
+                shown = self._filled(event, credits_of(event.stream), last.get(producer), taken.get((event.stream, event.seq)))
             merged.append(shown)
             for stream, call in after.get(at, ()):
                 depths[stream] += 1
