@@ -131,6 +131,8 @@ def _verdicts(runs: Mapping[str, RunReport]) -> str:
         counts = " | ".join(str(run.counts.get(Outcome(outcome), 0)) for outcome in SHOWN)
         lines.append(f"| {build} | {run.verdict} | {counts} | {run.executed} of {run.planned} |\n")
     first = next(iter(runs.values()))
+    if any(run.selection for run in runs.values()):
+        lines.append("\n**Only a selection of the rules was run for this page: those with a known cause. `make judge-torvyn` runs all.**\n")
     lines.append(f"\nSuite {first.suite}, seed {first.seed}, {first.depth}; {first.generator}; rulebook `{first.rulebook[:23]}`.\n")
     return "".join(lines)
 

@@ -138,4 +138,4 @@ def test_a_slice_of_the_rules_has_the_committed_outcomes(name):
     connection = Connection(find(f"stdio:{ADAPTER}"))
     found = {finding.rule: str(finding.outcome) for finding in run_check(all_checks().get(name), connection).findings}
     connection.close()
-    assert found == {rule: outcomes[rule] for rule in found}
+    assert found == {rule: outcomes.get(rule, "pass") for rule in found}  # what broke is listed
