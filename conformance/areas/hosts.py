@@ -238,9 +238,9 @@ def equals_advance_together(session: Session, budget: Budget) -> None:
 
 @checks("ORD-012", facet=Facet.FLOWS, kind="monitor")
 def side_by_side_from_zero(session: Session, budget: Budget) -> None:
-    """Two flows that run at the same time both count from 0."""
+    """Flows that run at the same time all count from 0, also those that are started while others are under way."""
     specs = (SHORT, line(elements=9), ENDLESS)
-    steps = (*start(0, 1, 2, 1), SETTLE)
+    steps = (*start(0, 2), HostStep("turns", turns=5), *start(1, 0), SETTLE)
     reply = session.flows.host(specs, steps)
     for flow in reply.flows:
         if flow.run is not None:
