@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torvyn_ref.calls import Answer, Call, Element, FlowContext, Role, Signal
 from torvyn_ref.clock import Clock
@@ -198,4 +198,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop what the engine started (its epoch ticker); idempotent."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """An instance whose guest can be interrupted in the middle of a call, sooner than the engine's own limit says."""
+
+    def bound(self, within_ms: int | None) -> None:
+        """Interrupt each call from now on that takes longer than this many ms, or than the limit; None leaves the limit alone."""
         ...

@@ -38,7 +38,8 @@ class SandboxedInstance:
         self._ticker = ticker
         limits = sandbox.limits
         self._fuel = UNMETERED if limits.fuel is None else limits.fuel
-        self._ticks = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
+        self._limit = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
+        self._ticks = self._limit  # or fewer, see `bound`
         self._armed = -1  # the ticker's `advances` when the deadline was set
         self._functions: dict[Call, Enter] = {}
         self._entered = False
@@ -101,6 +102,17 @@ class SandboxedInstance:
             self.fuel_used += fuel - store.get_fuel()
             self._guest.end_loans()
             self._entered = False
+
+    def bound(self, within_ms: int | None) -> None:
+        """Interrupt each call from now on that takes longer than this many ms, or than its limit; None leaves the limit alone."""
+        if within_ms is None:
+            self._ticks = self._limit
+            if self._limit is None and not self._closed:
+                self._store.set_epoch_deadline(NO_DEADLINE)
+        else:
+            ticks = EpochTicker.ticks(within_ms)
+            self._ticks = ticks if self._limit is None else min(ticks, self._limit)
+        self._armed = -1
 
     def close(self) -> None:
         """End the store and everything in it; idempotent.

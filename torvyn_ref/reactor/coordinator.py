@@ -21,8 +21,9 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from torvyn_ref.calls import Answer
 from torvyn_ref.clock import Clock, SystemClock
-from torvyn_ref.engine.protocol import Instance
+from torvyn_ref.engine.protocol import Instance, Interruptible
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import DONE, FlowDriver, FlowReport, FlowState, Invoke, Reason, Wait
 from torvyn_ref.ids import FlowId
@@ -170,7 +171,11 @@ class FlowHandle:
         while True:
             step = driver.next(now)
             if isinstance(step, Invoke):
-                answer = instances[step.stage.index].call(step.call, step.argument)
+                instance = instances[step.stage.index]
+                if driver.has_near_bounds:
+                    answer = _call_within_bounds(driver, instance, step, now)
+                else:
+                    answer = instance.call(step.call, step.argument)
                 now = clock()
                 driver.resume(answer, now)
             elif isinstance(step, Wait):
@@ -195,6 +200,18 @@ class FlowHandle:
         finally:
             self._ready.count += 1
         self._woken = anyio.Event()
+
+
+def _call_within_bounds(driver: FlowDriver, instance: Instance, step: Invoke, now: int) -> Answer:
+    """Make a call that the driver's bounds end sooner than the engine would (CANCEL-003, CANCEL-008, CANCEL-013)."""
+    end = driver.call_bounds.interrupt_at
+    if end is None or not isinstance(instance, Interruptible):
+        return instance.call(step.call, step.argument)
+    instance.bound(max(0, -(-(end - now) // 1_000_000)))
+    try:
+        return instance.call(step.call, step.argument)
+    finally:
+        instance.bound(None)
 
 
 def _way_to_give_way() -> Callable[[], Awaitable[object]]:
