@@ -9,7 +9,7 @@ from torvyn_ref.config.merge import Merged, Path
 
 _ONE_THREAD = "this runtime runs all flows in one thread, and they take turns of equal length"
 _NO_WEIGHT = "which stage of a flow runs next is decided by `scheduling` alone; a flow's own `priority` sets how long its turns are"
-_BLOCKS = "a guest's call blocks the thread that would end it; every call, init and teardown too, has at most component_timeout_ms"
+_AT_ONCE = "an interrupted guest stops at once, and its instance with it; simulated runs have a grace"
 _NO_TRACES = "this runtime exports no spans; `torvyn-ref trace` writes a run down"
 _NO_EXPORT = "this runtime serves no metrics by itself; `run --format json` prints them"
 
@@ -17,10 +17,7 @@ RUNTIME: Mapping[Path, str] = {
     ("runtime", "worker_threads"): _ONE_THREAD,
     ("runtime", "scheduling", "policy"): _ONE_THREAD,
     ("runtime", "scheduling", "default_priority"): _NO_WEIGHT,
-    ("runtime", "component_init_timeout_ms"): _BLOCKS,
-    ("runtime", "component_teardown_timeout_ms"): _BLOCKS,
-    ("runtime", "cooperative_cancel_timeout_ms"): _BLOCKS,
-    ("runtime", "interrupt_grace_ms"): _BLOCKS,
+    ("runtime", "interrupt_grace_ms"): _AT_ONCE,
     ("observability", "tracing_exporter"): _NO_TRACES,
     ("observability", "tracing_endpoint"): _NO_TRACES,
     ("observability", "tracing_sample_rate"): _NO_TRACES,
