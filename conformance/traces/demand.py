@@ -69,21 +69,28 @@ class OverflowWaitsItsTurn(Monitor):
         """Judge each element of a flush as it enters a stream."""
         view = self.view
         if isinstance(event, e.Returned) and event.fn == "flush" and event.outcome == "emit":
-            self.flushed[event.stage] = view.topology.scripts[event.stage].flush.count
+            self.flushed[event.stage] = view.flushed(event)
         if not isinstance(event, e.Enqueued) or view.producer_of(event.stream) not in self.flushed:
             return
         stream, maker = view.streams[event.stream], view.producer_of(event.stream)
-        name, _, number = (event.tag or "").rpartition("#")
-        if name != maker or not number.isdigit() or not stream.blocks:
+        number = self._number(event, maker)
+        if number is None or not stream.blocks:
             return
         entered = self.entered.setdefault(event.stream, [])
-        in_order = not entered or int(number) == entered[-1] + 1
-        entered.append(int(number))
+        in_order = not entered or (number == entered[-1] + 1 if view.scripted else number > entered[-1])
+        entered.append(number)
         if self.flushed[maker] > stream.capacity:
             self.expect(in_order, f"what {maker} flushed entered stream {event.stream} out of order", found=entered)
             depth = max(event.depth, len(stream.queue) + 1)
             self.expect(depth <= stream.capacity, f"stream {event.stream} holds more than fits", expected=stream.capacity, found=depth)
             self.expect(not stream.active, f"an element of {maker}'s flush entered stream {event.stream} while it was under pressure")
+
+    def _number(self, event: e.Enqueued, maker: str) -> int | None:
+        """Return an element's place in its maker's flush: by the script's count; of a real maker, the sequence."""
+        if not self.view.scripted:
+            return event.seq
+        name, _, number = (event.tag or "").rpartition("#")
+        return int(number) if name == maker and number.isdigit() else None
 
     def finish(self) -> None:
         """Judge that all of it has entered."""

@@ -6,7 +6,7 @@ orders nothing (the list does) and is only compared with itself.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -45,7 +45,8 @@ class Returned(Event, frozen=True, kw_only=True, tag="ret"):
     """A component has answered: `outcome` is emit, drop, end, ok, ready, pause, pass, reject, route, error or trap.
 
     `buffer` is the handle of what it emits, from subjects that do not show every element that enters a stream. `content_type` is what it
-    gave the element that it emits, where it emits one.
+    gave the element that it emits, where it emits one. `count` is how many elements a flush gave, from runtimes whose components have no
+    scripts that say so.
     """
 
     stage: str
@@ -55,6 +56,7 @@ class Returned(Event, frozen=True, kw_only=True, tag="ret"):
     ports: list[str] | None = None
     buffer: str | None = None
     content_type: str | None = None
+    count: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Enqueued(Event, frozen=True, kw_only=True, tag="enq"):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Annotated, Literal
 
 import msgspec
 
@@ -68,6 +68,7 @@ class Header(Line, frozen=True, kw_only=True, tag="header"):
         clock: `virtual` when time passed only where the flow waited or a component said so, else `monotonic`.
         seed: the seed of the run that found it.
         flow: the flow that was run; without one the lines are exchanges.
+        limit: the operator's bound: once the sources have brought in so many elements together, they count as exhausted; None is no bound.
         claims: the optional capabilities that the subject declared, by facet; a rule that needs one is judged only where it is claimed.
         shows: the violation for which the file was kept; None for an ordinary recording.
         note: for readers: where it comes from, what to look at.
@@ -79,6 +80,7 @@ class Header(Line, frozen=True, kw_only=True, tag="header"):
     clock: Literal["virtual", "monotonic"] = "virtual"
     seed: int | None = None
     flow: p.FlowSpec | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     claims: dict[str, tuple[str, ...]] = {}
     shows: Shows | None = None
     note: str = ""
@@ -123,12 +125,33 @@ class TraceFile:
     summary: Summary | None = None
 
     @property
+    def scripted(self) -> bool:
+        """Tell whether components follow scripts: not where the header has none and one does what none without a script does."""
+        flow = self.header.flow
+        if flow is None or any(stage.script != p.Script() for stage in flow.stages):
+            return True
+        return not any(_takes_a_script(event) for event in self.events)
+
+    @property
     def reply(self) -> p.FlowRunReply | None:
         """Return the runtime's answer as a live run would have given it; None for a conversation or a bare trace."""
         if self.summary is None:
             return None
         fields = {name: getattr(self.summary, name) for name in Summary.__struct_fields__}
         return p.FlowRunReply(trace=self.events, **fields)
+
+
+def _takes_a_script(event: e.AnyEvent) -> bool:
+    """Tell what no component without a script does: there a source ends at once, nobody has a lifecycle, no flush counts."""
+    match event:
+        case e.Returned(fn="pull"):
+            return event.outcome != "end"
+        case e.Returned():
+            return event.count is not None
+        case e.Called():
+            return event.fn in {"init", "teardown"}
+        case _:
+            return False
 
 
 # ---------------------------------------------------------------- writing

@@ -40,11 +40,11 @@ def applicable(rulebook: Rulebook, claims: Iterable[str]) -> tuple[str, ...]:
     return tuple(rule.id for rule in rulebook.rules if rule.id in watched and (rule.capability is None or str(rule.capability) in claimed))
 
 
-def judge_events(
-    spec: p.FlowSpec, events: Iterable[AnyEvent], rules: Iterable[str], reply: p.FlowRunReply | None = None, *, clock: str = "virtual"
-) -> tuple[Judged, ...]:
-    """Apply the monitors of some rules to a flow's events; a monitor that has found its rule broken looks no further."""
-    view = View(spec, clock=clock)
+def judge_events(view: View, events: Iterable[AnyEvent], rules: Iterable[str], reply: p.FlowRunReply | None = None) -> tuple[Judged, ...]:
+    """Apply the monitors of some rules to the events of a flow that nothing is known of yet, but what `view` starts with.
+
+    A monitor that has found its rule broken looks no further.
+    """
     watched = monitors()
     watching = [watched[rule](view, reply) for rule in rules]
     results: dict[str, Judged] = {}
@@ -88,12 +88,13 @@ def judge(rulebook: Rulebook, trace: TraceFile) -> tuple[Judged, ...]:
     claims: Mapping[str, tuple[str, ...]] = trace.header.claims
     flows = claims.get(str(p.Facet.FLOWS), ())
     if trace.header.flow is not None:
-        return judge_events(trace.header.flow, trace.events, applicable(rulebook, flows), trace.reply, clock=trace.header.clock)
+        view = View(trace.header.flow, clock=trace.header.clock, scripted=trace.scripted, limit=trace.header.limit)
+        return judge_events(view, trace.events, applicable(rulebook, flows), trace.reply)
     conversation = Conversation(claims)
     for at, exchange in enumerate(trace.exchanges):
         conversation.take(at, exchange.request, exchange.reply)
         for spec, run in _runs(exchange.request, exchange.reply):
-            monitored = judge_events(spec, run.trace, applicable(rulebook, flows), run)
+            monitored = judge_events(View(spec), run.trace, applicable(rulebook, flows), run)
             conversation.judged(at, ((one.rule, one.evaluations, one.broken) for one in monitored))
     return tuple(
         Judged(rule=rule, evaluations=count, broken=conversation.broken.get(rule))

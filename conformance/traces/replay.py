@@ -15,15 +15,26 @@ from conformance.errors import SubjectError
 from conformance.subjects import protocol as p
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.file import Exchange, TraceFile, of_flow
+from conformance.traces.file import Exchange, TraceFile, TraceFileError, of_flow
 from conformance.traces.record import header
 
 
 def replay(session: Session, trace: TraceFile) -> TraceFile:
-    """Run a trace again and return what the subject did this time; its last exchange has no reply when the subject died of it."""
+    """Run a trace again and return what the subject did this time; its last exchange has no reply when the subject died of it.
+
+    Raises:
+        TraceFileError: the trace does not say what its components do, or it was limited, which no request can say.
+    """
     flow = trace.header.flow
     if flow is None:
         return TraceFile(header(session.declaration), exchanges=tuple(_converse(session, trace.exchanges)))
+    if not trace.scripted:
+        raise TraceFileError(
+            "the trace cannot be replayed: its flow ran real components, and the header has no scripts that say what they do; "
+            "`torvyn-conformance judge` judges it as it is"
+        )
+    if trace.header.limit is not None:
+        raise TraceFileError("the trace cannot be replayed: its header has a `limit`, and a subject cannot be asked for one")
     (exchange,) = _converse(session, (Exchange(request=p.RunFlow(flow)),))
     if isinstance(exchange.reply, p.FlowRunReply):
         return of_flow(header(session.declaration, flow=flow), exchange.reply)

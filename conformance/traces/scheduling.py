@@ -7,6 +7,9 @@ from conformance.traces import events as e
 from conformance.traces.monitors import Monitor
 from conformance.traces.view import DATA_FUNCTIONS
 
+HOLDING = frozenset({"pause", "error", "trap"})
+"""Answers after which elements may have to wait for their consumer."""
+
 
 class OneAtATime(Monitor):
     """At most one invocation of a flow runs at a time; calls neither overlap nor nest."""
@@ -62,16 +65,17 @@ class ShortQueues(Monitor):
     rule = "SCHED-004"
 
     def prepare(self) -> None:
-        """Find out whether the flow is one of those."""
-        scripts = self.view.topology.scripts
+        """Find out whether the flow is one of those; of real components only their answers tell."""
+        scripts = self.view.topology.scripts.values()
         self.applies = self.view.spec.schedule.policy == "consumer-first" and not any(
-            answer.do in {"pause", "error", "trap"} or script.flush.count > 1
-            for script in scripts.values()
-            for answer in (*script.answers, *([script.then] if script.then else []))
+            script.flush.count > 1 or any(answer.do in HOLDING for answer in (*script.answers, *([script.then] if script.then else [])))
+            for script in scripts
         )
 
     def on(self, event: e.AnyEvent) -> None:
         """Judge each enqueue."""
+        if not self.view.scripted and isinstance(event, e.Returned) and (event.outcome in HOLDING or (event.count or 0) > 1):
+            self.applies = False
         if self.applies and isinstance(event, e.Enqueued):
             self.expect(event.depth <= 1, f"stream {event.stream} is {event.depth} deep", expected=1, found=event.depth)
 

@@ -78,12 +78,16 @@ class View:
 
     Attributes:
         clock: `virtual` or `monotonic`: on a real clock there is a time quantum, too, and times are only as exact as it is.
+        scripted: whether the components follow the flow's scripts; of real ones only the trace says what they do.
+        limit: elements after which the operator wants all sources to count as exhausted (CLI-010); None is no limit.
     """
 
-    def __init__(self, spec: FlowSpec, *, clock: str = "virtual") -> None:
+    def __init__(self, spec: FlowSpec, *, clock: str = "virtual", scripted: bool = True, limit: int | None = None) -> None:
         spec = resolved(spec)
         self.spec = spec
         self.clock = clock
+        self.scripted = scripted
+        self.limit = limit
         self.topology = Topology(spec)
         self.streams = [
             StreamSeen(edge.capacity, int(edge.capacity * edge.low_watermark_ratio), self.topology.blocks(i), edge.capacity)
@@ -96,6 +100,7 @@ class View:
         self.live: set[str] = set()
         self.expected = [0] * len(spec.edges)  # deliveries due on each stream, from what the components returned
         self.emitted = 0  # elements that components have made
+        self.brought_in = 0  # those of them that sources have made
         self.fatal = False  # a failure that must end the flow has been seen (FLOW-005, ERR-001, ERR-002)
         self.failing = False  # a component or a full queue has failed in some way
         self.began: int | None = None
@@ -156,6 +161,10 @@ class View:
         stage.failed = event.outcome in {"error", "trap"}
         if event.fn == "pull" and event.outcome == "end":
             stage.exhausted = True
+        if event.fn == "pull" and event.outcome == "emit":
+            self.brought_in += 1
+            if self.brought_in == self.limit:
+                self._end_sources()
         if event.fn == "push" and event.outcome in {"ready", "pause"}:
             stage.paused = event.outcome == "pause"
         self._made(event)
@@ -163,12 +172,23 @@ class View:
             self.failing = True
             self.fatal |= event.outcome == "trap" or event.kind == "fatal" or self.spec.settings.error_policy == "fail-fast"
 
+    def _end_sources(self) -> None:
+        for name, shape in self.topology.stages.items():
+            if shape.role == "source":
+                self.stages[name].exhausted = True
+
+    def flushed(self, event: e.Returned) -> int:
+        """Return how many elements a flush has given: a script's number where there is one, whatever the event says."""
+        if event.outcome != "emit":
+            return 0
+        return self.topology.scripts[event.stage].flush.count if self.scripted else event.count or 0
+
     def _made(self, event: e.Returned) -> None:
         """Take note of the elements that a component's answer makes due on its outputs."""
         count = 1
         outputs = self.topology.stages[event.stage].outputs
         if event.fn == "flush":
-            count = self.topology.scripts[event.stage].flush.count if event.outcome == "emit" else 0
+            count = self.flushed(event)
         elif event.outcome == "route":
             ports = {self.topology.edges[i].port for i in outputs}
             wanted = event.ports or []

@@ -1,5 +1,7 @@
 """`judge`, `replay` and `run --traces`: what they print, and their exit codes."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -8,7 +10,7 @@ from conformance.rulebook import load
 from conformance.strategies import line
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import Connection, find
-from conformance.traces.file import Exchange, TraceFile, encode, read
+from conformance.traces.file import Exchange, TraceFile, encode, of_flow, read
 from conformance.traces.judging import judge
 from conformance.traces.record import header, of_episode
 from conformance.traces.replay import first_difference, plain, replay
@@ -30,6 +32,30 @@ def test_every_failing_check_leaves_the_trace_of_its_counterexample(counterexamp
     assert read(counterexamples["first-in-first-out"]).exchanges
     pages = [path.with_suffix(".html").read_text() for path in counterexamples.values()]
     assert all("ORD-001" in page for page in pages), "beside each stands the page to travel through it"
+
+
+def test_counterexamples_may_be_read_by_whom_any_new_file_may(counterexamples, tmp_path):
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    files = [file for path in counterexamples.values() for file in (path, path.with_suffix(".html"))]
+    assert {file.stat().st_mode for file in files} == {ordinary.stat().st_mode}
+
+
+def test_a_flow_without_scripts_that_does_what_they_say_is_replayed(tmp_path):
+    """A source without a script ends at once, and so it is recorded: there is nothing that another run could not do again."""
+    session = Connection(find("reference")).session()
+    empty = p.FlowSpec((p.StageSpec("source", "source"), p.StageSpec("sink", "sink")), (p.EdgeSpec("source", "sink"),))
+    recorded = of_flow(header(session.declaration, flow=empty), session.answer(p.RunFlow(empty)))
+    (tmp_path / "empty.jsonl").write_bytes(encode(recorded))
+    assert call(["replay", str(tmp_path / "empty.jsonl"), "--subject", "reference"]) == 0
+
+
+def test_a_limited_trace_is_not_replayed_without_its_limit(counterexamples, tmp_path, capsys):
+    recorded = read(counterexamples["first-in-first-out-end-to-end"])
+    file = tmp_path / "limited.jsonl"
+    file.write_bytes(encode(replace(recorded, header=msgspec.structs.replace(recorded.header, limit=3))))
+    assert call(["replay", str(file), "--subject", "reference"]) == 4
+    assert "has a `limit`" in capsys.readouterr().err
 
 
 def test_a_run_without_a_failure_writes_nothing(tmp_path):

@@ -3,18 +3,22 @@
 import io
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace as replace_trace
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from conformance.cli import call
 from conformance.rulebook import load
+from conformance.traces import events as e
 from conformance.traces import file as tracefile
 from conformance.traces.judging import judge
 from torvyn_ref import config, tracing
 from torvyn_ref.cli import app
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.host import Host
+from torvyn_ref.host import Attachments, Host
 from torvyn_ref.observe.plot import Axis, DepthRecorder
 
 from .conftest import FLOWS, ROOT
@@ -29,11 +33,11 @@ def broken(trace):
 class Traced:
     """A flow that ran on a virtual clock: its trace, and each stream's transitions as (on, depth)."""
 
-    def __init__(self, file, *, schedule=None):
+    def __init__(self, file, *, schedule=None, limit=None):
         self.lines = io.BytesIO()
         host = Host(config.load(file), clock=VirtualClock())
         try:
-            self.outcome = tracing.run(host, None, tracing.Wanted(self.lines), schedule=schedule)
+            self.outcome = tracing.run(host, None, tracing.Wanted(self.lines), schedule=schedule, attachments=Attachments(limit=limit))
         finally:
             host.close()
         self.file = tracefile.decode(self.lines.getvalue())
@@ -81,6 +85,7 @@ def test_the_burst_of_a_flush_goes_through_a_short_queue(corpus_flow):
     run = Traced(corpus_flow("aggregator"))
     run.assert_hysteresis(1)
     assert (run.outcome.report.delivered, run.outcome.report.streams[1].peak_depth) == (24, 4)
+    assert run.broken() == []
 
 
 def test_at_capacity_one_every_element_switches_pressure_on_and_off(project):
@@ -182,3 +187,76 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(corpus_flow, tmp_path, o
     assert result.exit_code != 0
     assert f"cannot write {target}: No such file or directory" in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
+
+
+# ---- every flow of the corpus, judged
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+@pytest.mark.parametrize("schedule", ["consumer-first", "producer-first", "drawn:5"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in FLOWS.glob("*/Torvyn.toml")))
+def test_the_judge_finds_nothing_in_the_trace_of_any_flow(corpus_flow, tmp_path, capfd, name, schedule, limit):
+    file = tmp_path / "t.jsonl"
+    arguments = ["trace", str(corpus_flow(name)), "--virtual", "--schedule", schedule, "--out", str(file), "--audit", str(tmp_path / "a")]
+    result = CliRunner().invoke(app, [*arguments, *([] if limit is None else ["--limit", str(limit)])])
+    trace = tracefile.read(file)
+    assert result.exit_code == (1 if trace.summary.state == "Failed" else 0), result.output
+    assert trace.header.limit == limit
+    assert broken(trace) == []
+    assert call(["judge", str(file)]) == 0, capfd.readouterr().out
+
+
+def accused(trace):
+    return {shown.rule for shown in broken(trace)}
+
+
+def changed(trace, change):
+    """The trace with other events: `change` returns what stands in an event's place, or nothing."""
+    return replace_trace(trace, events=tuple(event for old in trace.events for event in change(old)))
+
+
+def is_flush(event):
+    return isinstance(event, e.Returned) and event.fn == "flush"
+
+
+@pytest.mark.parametrize(("claimed", "rules"), [(20, {"ORD-011", "CREDIT-015"}), (22, {"ORD-011", "POLICY-001", "CREDIT-015"})])
+def test_a_flush_is_held_to_the_count_that_was_recorded(corpus_flow, claimed, rules):
+    run = Traced(corpus_flow("aggregator"))
+    assert [event.count for event in run.file.events if is_flush(event)] == [21]
+    lying = changed(run.file, lambda event: [replace(event, count=claimed) if is_flush(event) else event])
+    assert accused(lying) >= rules
+
+
+def test_a_lost_element_of_a_flush_is_seen(corpus_flow):
+    file = Traced(corpus_flow("aggregator")).file
+    last = max(event.seq for event in file.events if isinstance(event, e.Enqueued) and event.stream == 1)
+    lossy = changed(file, lambda event: [] if getattr(event, "stream", None) == 1 and getattr(event, "seq", None) == last else [event])
+    assert accused(lossy) >= {"ORD-011", "CREDIT-015"}
+
+
+def test_a_queue_deeper_than_one_is_seen_until_a_consumer_held_elements_back(corpus_flow):
+    file = Traced(corpus_flow("linear")).file
+    assert "SCHED-004" in accused(changed(file, lambda event: [replace(event, depth=2) if isinstance(event, e.Enqueued) else event]))
+
+
+@pytest.mark.parametrize(("limit", "rules"), [(None, {"FLOW-007"}), (5, {"FLOW-007"}), (3, {"FLOW-010"})])
+def test_a_limited_flow_is_held_to_its_limit(corpus_flow, limit, rules):
+    file = Traced(corpus_flow("linear"), limit=4).file
+    assert accused(file) == set()
+    assert accused(replace_trace(file, header=replace(file.header, limit=limit))) >= rules
+
+
+def test_a_limited_flow_is_still_held_to_empty_queues(corpus_flow):
+    file = Traced(corpus_flow("linear"), limit=4).file
+    left = [at for at, event in enumerate(file.events) if isinstance(event, e.Dequeued)][-1]
+    assert "FLOW-007" in accused(replace_trace(file, events=(*file.events[:left], *file.events[left + 1 :])))
+
+
+@pytest.mark.parametrize("name", ["linear", "aggregator"])
+def test_a_trace_of_real_components_is_not_replayed_with_other_ones(corpus_flow, tmp_path, capsys, name):
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(Traced(corpus_flow(name)).lines.getvalue())
+    assert call(["replay", str(file), "--subject", "reference"]) == 4
+    captured = capsys.readouterr()
+    assert "cannot be replayed: its flow ran real components, and the header has no scripts" in " ".join(captured.err.split())
+    assert captured.out == ""

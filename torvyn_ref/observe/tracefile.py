@@ -58,7 +58,7 @@ class TraceRecorder(Observer):
             "flow": _flow(driver.topology, driver.settings, schedule),
             "claims": {"flows": ["consumer_first"]} if consumer_first else {},
             "note": note,
-        }
+        } | ({} if driver.settings.limit is None else {"limit": driver.settings.limit})
         self._write(_line(header))
 
     def finish(self) -> None:
@@ -180,7 +180,7 @@ def _outcome(call: Call, answer: Answer) -> dict[str, Any]:
     if isinstance(answer, list):
         if call is Call.ROUTE:
             return {"outcome": "route", "ports": [str(port) for port in answer]}
-        return {"outcome": "emit" if answer else "drop"}
+        return {"outcome": "emit" if answer else "drop"} | ({"count": len(answer)} if call is Call.FLUSH else {})
     if call is Call.PULL:
         return {"outcome": "end"}
     return {"outcome": "drop" if call in {Call.PROCESS, Call.INGEST} else "ok"}
