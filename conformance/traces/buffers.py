@@ -37,11 +37,11 @@ class Needed(Monitor):
         self.reached = self.reached or self.concerns(event)
         if self.hoarding or not self.reached:
             return
-        alive = len(self.view.live)
         if isinstance(event, e.Called):
-            most = self.most()
+            alive, most = self.view.owed, self.most()
             self.expect(alive <= most, "more buffers are alive than anybody needs", expected=f"<= {most}", found=alive)
         if isinstance(event, e.Done):
+            alive = len(self.view.live)
             self.expect(alive == 0, "buffers outlive the flow", expected=0, found=alive)
 
     def concerns(self, event: e.AnyEvent) -> bool:

@@ -98,6 +98,7 @@ class View:
         self.running: str | None = None
         self.returned = 0
         self.live: set[str] = set()
+        self.private: set[str] = set()  # those of them that a component has made and not put out
         self.expected = [0] * len(spec.edges)  # deliveries due on each stream, from what the components returned
         self.emitted = 0  # elements that components have made
         self.brought_in = 0  # those of them that sources have made
@@ -122,6 +123,8 @@ class View:
             case e.Returned():
                 self._returned(event)
             case e.Enqueued():
+                if event.buffer is not None:
+                    self.private.discard(event.buffer)
                 stream = self.streams[event.stream]
                 stream.queue.append(event.seq)
                 stream.depth, stream.credits = event.depth, _credits(stream, event)
@@ -138,7 +141,7 @@ class View:
             case e.Dropped():
                 self._dropped(event)
             case e.BufferEvent():
-                (self.live.add if event.op == "alloc" else self.live.discard)(event.buffer)
+                self._buffer(event)
             case e.Notified():
                 self.stages[event.stage].told_to_pause = event.signal == "pause"
             case _:
@@ -171,6 +174,23 @@ class View:
         if stage.failed and event.fn not in {"teardown", "notify-backpressure"}:
             self.failing = True
             self.fatal |= event.outcome == "trap" or event.kind == "fatal" or self.spec.settings.error_policy == "fail-fast"
+
+    def _buffer(self, event: e.BufferEvent) -> None:
+        if event.op == "release":
+            self.live.discard(event.buffer)
+            self.private.discard(event.buffer)
+            return
+        self.live.add(event.buffer)
+        if self.running is not None:
+            self.private.add(event.buffer)
+
+    @property
+    def owed(self) -> int:
+        """Return how many live buffers the runtime may have to release before its end.
+
+        A real component may keep what it made and never put out (OWN-030); scripts say which do, and their flows are left out.
+        """
+        return len(self.live) if self.scripted else len(self.live - self.private)
 
     def _end_sources(self) -> None:
         for name, shape in self.topology.stages.items():

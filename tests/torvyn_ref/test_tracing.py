@@ -260,3 +260,23 @@ def test_a_trace_of_real_components_is_not_replayed_with_other_ones(corpus_flow,
     captured = capsys.readouterr()
     assert "cannot be replayed: its flow ran real components, and the header has no scripts" in " ".join(captured.err.split())
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("name", ["hoarder", "leak-frozen", "leak-mutable", "leak-then-error"])
+@pytest.mark.parametrize("policy", ["skip", "retry"])
+def test_what_a_component_keeps_for_itself_is_not_held_against_the_runtime(project, name, policy):
+    file = project.write(
+        ("numbers", "source", "counter-source", 'config = "count=7"'),
+        ("keeps", "processor", name),
+        ("end", "sink", "sink-ready"),
+        more=f'[flow.main]\nerror_policy = {{ policy = "{policy}"{", max_retries = 2" if policy == "retry" else ""} }}',
+    )
+    assert Traced(file).broken() == []
+
+
+def test_an_element_that_is_not_released_is_held_against_the_runtime(corpus_flow):
+    file = Traced(corpus_flow("linear")).file
+    given = {event.buffer for event in file.events if isinstance(event, e.Enqueued)}
+    late = [event for event in file.events if isinstance(event, e.BufferEvent) and event.op == "release" and event.buffer in given]
+    kept = [event for event in file.events if event not in late]
+    assert "OWN-024" in accused(replace_trace(file, events=(*kept[:-1], *late, kept[-1])))
