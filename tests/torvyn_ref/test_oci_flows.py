@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from torvyn_ref import packaging
+from torvyn_ref.clock import VirtualClock
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import FlowState
 from torvyn_ref.flow.simulate import simulate
@@ -19,19 +20,6 @@ _spec.loader.exec_module(registries)
 fake, docker, registry, options = registries.fake, registries.docker, registries.registry, registries.options
 
 LINES = [b"%08dABCDEFGH" % number for number in range(10)]
-
-
-class Wall:
-    now = 0
-
-    def monotonic_ns(self):
-        return self.now
-
-    def wall_ns(self):
-        return self.now
-
-    def advance_to(self, instant):
-        self.now = instant
 
 
 @pytest.fixture
@@ -84,7 +72,7 @@ def test_a_flow_runs_from_either_registry(host, registry, options, project, arti
     reference = packaging.parse_oci(f"{registry.host}/flows/uppercase:1.0")
     packaging.push(reference, artifact("uppercase")[0], options, force=True)
     seen = []
-    host = host(write(project, str(reference)), registry=options, clock=Wall())
+    host = host(write(project, str(reference)), registry=options, clock=VirtualClock())
     prepared = host.prepare(attachments=Attachments(tap=seen.append))
     report = simulate(prepared.driver, prepared.instances, host.clock)
     prepared.close()

@@ -7,6 +7,7 @@ import pytest
 from conformance.areas import lifecycle, ownership, watermarks
 from conformance.checks import Depth, all_checks
 from conformance.mutants.zoo import all_mutants
+from conformance.rulebook import Capability
 from conformance.subjects.inprocess import InProcess
 from conformance.subjects.reference import reference_subject
 from conformance.subjects.session import Session
@@ -50,7 +51,7 @@ def test_a_check_does_the_same_for_the_same_seed_and_something_else_for_another(
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
 def test_a_check_that_needs_a_claim_asks_for_it(check):
-    assert set(check.requires) <= {"concurrency", "consumer_first", "exhaustion_error", "state_tables"}
+    assert set(check.requires) <= {*Capability, "signals", "stream_defaults", "virtual_clock"}
     assert check.summary.endswith(".")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.checks import Depth, all_checks
-from conformance.errors import Inconclusive, Violation
+from conformance.errors import Violation
 from conformance.models.budgets import BudgetModel, Holding
 from conformance.mutants import zoo
 from conformance.subjects.inprocess import InProcess
@@ -60,11 +60,10 @@ def test_a_subject_may_declare_that_strangers_are_unlimited():
     assert run("strangers-have-the-default", declared).evaluations["BUDGET-009"]
 
 
-def test_who_declares_no_default_is_not_asked_for_one():
+def test_who_declares_no_limit_for_strangers_is_asked_for_the_default_of_the_registered():
     subject = reference_subject()
     declared = replace(subject, capabilities={**subject.capabilities, Facet.RESOURCES: ("unregistered=unlimited",)})
-    with pytest.raises(Inconclusive):
-        run("the-default-is-64-mib", declared)
+    assert run("the-default-is-64-mib", declared).evaluations["BUDGET-008"]
     with pytest.raises(Violation, match="BUDGET-009"):  # it has declared to be unlimited, and is not
         run("strangers-have-the-default", declared)
 
