@@ -138,6 +138,8 @@ def sentence(event: e.AnyEvent, flow: FlowSpec) -> str:
             return f"the flow gives way after {event.n} stage executions"
         case e.Overdue():
             return f"the flow has kept its turn for {event.for_ns / 1e6:g} ms"
+        case e.CancelRequested():
+            return "an operator cancels"
         case e.ErrorReported():
             return f"{event.stage} failed ({event.kind}, {event.cause}); what is done about it: {event.action}"
         case e.Done():

@@ -127,6 +127,10 @@ class Overdue(Event, frozen=True, kw_only=True, tag="overdue"):
     for_ns: int
 
 
+class CancelRequested(Event, frozen=True, kw_only=True, tag="cancel"):
+    """An operator's wish to end the flow has reached it: for runs of real components; where there are scripts, commands say when."""
+
+
 class ErrorReported(Event, frozen=True, kw_only=True, tag="err"):
     """A component failed, and the runtime did something about it: `action` is fail, skip, retry or log."""
 
@@ -158,6 +162,7 @@ AnyEvent = (
     | Notified
     | Yielded
     | Overdue
+    | CancelRequested
     | ErrorReported
     | Done
 )

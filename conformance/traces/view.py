@@ -103,6 +103,7 @@ class View:
         self.emitted = 0  # elements that components have made
         self.brought_in = 0  # those of them that sources have made
         self.fatal = False  # a failure that must end the flow has been seen (FLOW-005, ERR-001, ERR-002)
+        self.cancelled = False  # an operator has cancelled a flow of real components; where there are scripts, commands say when
         self.failing = False  # a component or a full queue has failed in some way
         self.began: int | None = None
         self.now = 0
@@ -142,6 +143,8 @@ class View:
                 self._dropped(event)
             case e.BufferEvent():
                 self._buffer(event)
+            case e.CancelRequested():
+                self.cancelled = not self.scripted
             case e.Notified():
                 self.stages[event.stage].told_to_pause = event.signal == "pause"
             case _:
@@ -277,7 +280,11 @@ class View:
     def cancel_due(self) -> bool:
         """Tell whether the operator has cancelled by now, or the suite's own bound on calls was reached."""
         elapsed = self.now - (self.began or 0)
-        return self.returned >= self.spec.max_calls or any(
-            command.do == "cancel" and self.returned >= command.after_calls and elapsed >= command.at_ms * 1_000_000
-            for command in self.spec.commands
+        return (
+            self.cancelled
+            or self.returned >= self.spec.max_calls
+            or any(
+                command.do == "cancel" and self.returned >= command.after_calls and elapsed >= command.at_ms * 1_000_000
+                for command in self.spec.commands
+            )
         )

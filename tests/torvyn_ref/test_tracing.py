@@ -280,3 +280,31 @@ def test_an_element_that_is_not_released_is_held_against_the_runtime(corpus_flow
     late = [event for event in file.events if isinstance(event, e.BufferEvent) and event.op == "release" and event.buffer in given]
     kept = [event for event in file.events if event not in late]
     assert "OWN-024" in accused(replace_trace(file, events=(*kept[:-1], *late, kept[-1])))
+
+
+@pytest.mark.parametrize("name", ["linear", "aggregator", "fan-in", "router"])
+def test_a_cancelled_flow_is_held_to_its_cancel(corpus_flow, monkeypatch, name):
+    calls = []
+
+    class Cancelling(tracing.TraceRecorder):
+        def begin(self, driver, **how):
+            self.asked = driver.cancel
+            super().begin(driver, **how)
+
+        def called(self, at, stage, call, element):
+            super().called(at, stage, call, element)
+            calls.append(stage)
+            if len(calls) == 9:
+                self.asked()
+
+    monkeypatch.setattr(tracing, "TraceRecorder", Cancelling)
+    run = Traced(corpus_flow(name))
+    assert run.outcome.report.state == "Cancelled"
+    assert run.broken() == []
+    silent = changed(run.file, lambda event: [] if isinstance(event, e.CancelRequested) else [event])
+    assert "FLOW-008" in accused(silent)
+    drained = next(at for at, event in enumerate(run.file.events) if isinstance(event, e.CancelRequested))
+    source = next(stage.name for stage in run.file.header.flow.stages if stage.role == "source")
+    pulled = (e.Called(stage=source, fn="pull"), e.Returned(stage=source, fn="pull", outcome="end"))
+    late = replace_trace(run.file, events=(*run.file.events[: drained + 1], *pulled, *run.file.events[drained + 1 :]))
+    assert "CANCEL-001" in accused(late)

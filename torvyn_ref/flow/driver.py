@@ -122,6 +122,11 @@ class FlowDriver(Answers):
             self._attend = True  # last: whoever sees it sees the reason
 
     @property
+    def reason(self) -> Reason | None:
+        """Return why the flow drains, or has ended; None as long as it runs."""
+        return self._cancellation.reason
+
+    @property
     def call_bounds(self) -> CallBounds:
         """Return until when the call in flight may take, as things are; a cancel, and the deadline, bring the bounds nearer."""
         stage = self._running

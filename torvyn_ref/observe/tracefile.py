@@ -15,8 +15,10 @@ from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Output, Sign
 from torvyn_ref.clock import Clock
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
+from torvyn_ref.flow.cancellation import Reason
 from torvyn_ref.flow.driver import FlowDriver
 from torvyn_ref.flow.settings import MILLISECOND, FlowSettings
+from torvyn_ref.flow.states import FlowState
 from torvyn_ref.flow.statistics import FlowReport
 from torvyn_ref.flow.topology import Topology
 from torvyn_ref.ids import HOST, Handle, Owner, show_handle
@@ -44,9 +46,11 @@ class TraceRecorder(Observer):
         self._digest = sha256()
         self._lines = 0
         self._summary: dict[str, Any] | None = None
+        self._driver: FlowDriver | None = None
 
     def begin(self, driver: FlowDriver, *, clock: Literal["virtual", "monotonic"], schedule: Mapping[str, Any], note: str = "") -> None:
         """Write the header: who recorded which flow; without scripts, so that it can be judged and not replayed."""
+        self._driver = driver
         subject = f"torvyn-ref {version('torvyn-conformance')}"
         consumer_first = schedule["policy"] == "consumer-first"
         header = {
@@ -71,7 +75,9 @@ class TraceRecorder(Observer):
     # ---------------------------------------------------------------- events
 
     def state(self, at: int, old: str, new: str) -> None:
-        """Write it down."""
+        """Write it down; before it, that an operator wanted it, if so: no command in the header says so."""
+        if new == FlowState.DRAINING and self._driver is not None and self._driver.reason is Reason.OPERATOR_REQUEST:
+            self._event("cancel", at)
         self._event("state", at, old=str(old), new=str(new))
 
     def called(self, at: int, stage: str, call: Call, element: Element | None) -> None:
