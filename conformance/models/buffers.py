@@ -117,6 +117,8 @@ class GuestModel:
             return Prediction(("allocation-failed",), failure)
         chosen = self.profile.any_tiers or request > TIERS[-1]
         surely = 2 * request if chosen else self.profile.capacity(request)
+        if self.profile.any_tiers:  # a runtime with tiers of its own may give the next larger one
+            surely = max(surely, next((tier for tier in TIERS if tier > request), request))
         if surely <= room:
             return Prediction(("done",), success)
         if chosen:
