@@ -17,7 +17,7 @@ from conformance.rulebook import load
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import FORMS, Connection, find
 from conformance.subjects.stdio import StdioSettings
-from conformance.traces.file import TraceFile, decode, read
+from conformance.traces.file import TraceFile, TraceFileError, decode, read
 from conformance.traces.judging import judge
 from conformance.traces.replay import replay
 from conformance.verdict import EXIT_CODES, Verdict
@@ -80,7 +80,8 @@ def _run(name: str, settings: StdioSettings, recorded: TraceFile) -> TraceFile:
 def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> dict[str, Path]:
     """Write the counterexamples of a run into a directory, which is made if need be; return the files by check.
 
-    Beside each trace stands the page to travel through it.
+    Beside each trace stands the page to travel through it. What no reader of traces accepts is left out: the run of a flow that the
+    runtime had to refuse.
 
     Raises:
         SuiteError: a file cannot be written.
@@ -95,7 +96,11 @@ def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> di
         except OSError as error:
             raise SuiteError(f"the directory {directory} cannot be made: {error.strerror}") from error
         path = directory / f"{rule}.{result.check}.jsonl"
+        try:
+            trace = decode(result.counterexample, str(path))
+        except TraceFileError:
+            continue  # of a flow that is to be refused, not run, no trace can be judged
         emit(result.counterexample, path)
-        emit(timeline(decode(result.counterexample, str(path)), path.name), path.with_suffix(".html"))
+        emit(timeline(trace, path.name), path.with_suffix(".html"))
         written[result.check] = path
     return written

@@ -28,6 +28,9 @@ NEEDS = {
 }
 """What a rule's monitor must see and cannot be inferred."""
 
+COUNTING = frozenset({"FLOW-016", "FLOW-017", "WMK-013"})
+"""Rules that compare what a runtime counted with what went into its streams, arrived or not."""
+
 PUT_OUT = frozenset({"emit", "pass"})
 
 
@@ -44,6 +47,11 @@ def told(reply: FlowRunReply) -> bool:
     moved = {event.seq for event in reply.trace if isinstance(event, e.Dequeued)}
     given = {event.seq for event in reply.trace if isinstance(event, e.Called) and event.seq is not None}
     return given <= moved
+
+
+def countable(rule: str, reply: FlowRunReply, lacking: Collection[str]) -> bool:
+    """Tell whether a flow's trace shows all that a rule counts: where enqueues are inferred, only a flow in which all has arrived does."""
+    return rule not in COUNTING or ENQUEUED not in lacking or reply.state == "Completed"
 
 
 def complete(spec: FlowSpec, reply: FlowRunReply, lacking: Collection[str]) -> FlowRunReply:

@@ -13,7 +13,7 @@ from conformance.subjects.protocol import FlowRunReply, FlowSpec, features_of
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.check import watch
-from conformance.traces.inferred import DEQUEUED, complete, needs, told
+from conformance.traces.inferred import DEQUEUED, ENQUEUED, complete, countable, needs, told
 from conformance.traces.offered import within
 
 AROUND = 6
@@ -59,6 +59,9 @@ def judge_flow(session: Session, budget: Budget, rule: str, spec: FlowSpec) -> F
     reply = run_flow(session, spec)
     if not told(reply):  # by which stream an element came is not certain, and a monitor would blame the subject for it
         session.passed_over[DEQUEUED] = session.declaration.unsupported.get(DEQUEUED, "")
+        return reply
+    if not countable(rule, reply, session.declaration.unsupported):  # what was left in a stream may have gone in unseen
+        session.passed_over[ENQUEUED] = session.declaration.unsupported[ENQUEUED]
         return reply
     try:
         times = watch(spec, reply.trace, (rule,), reply)[rule]

@@ -16,7 +16,7 @@ from conformance.subjects.inprocess import InProcess
 from conformance.subjects.reference import reference_subject
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.inferred import CREDITS, DEQUEUED, ENQUEUED, SETUP, complete
+from conformance.traces.inferred import CREDITS, DEQUEUED, ENQUEUED, SETUP, complete, countable
 from conformance.traces.offered import within
 from conformance.traces.search import run_flow
 
@@ -118,6 +118,15 @@ def test_where_two_ways_are_possible_nothing_is_inferred():
     )
     reply = complete(spec, p.FlowRunReply("Completed", trace, (), {}, 0), {ENQUEUED, DEQUEUED})
     assert reply.trace == trace
+
+
+def test_counts_are_compared_only_where_everything_arrived():
+    reply = Session(InProcess(reference_subject())).flows.run(line("processor", elements=3, capacity=1))
+    cancelled = msgspec.structs.replace(reply, state="Cancelled")
+    assert countable("FLOW-016", reply, {ENQUEUED})
+    assert not countable("FLOW-016", cancelled, {ENQUEUED})
+    assert countable("FLOW-016", cancelled, {DEQUEUED})
+    assert countable("ORD-001", cancelled, {ENQUEUED})
 
 
 def test_a_subject_that_shows_everything_is_left_alone():

@@ -41,6 +41,8 @@ const DECLINES: &[(&str, &str)] = &[
     ("flows.run/schedule=scripted", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/lifecycle", "FlowDriver starts with instances that are ready: init and teardown are torvyn-pipeline's, not under test here"),
     ("flows.host", "ReactorCoordinator::create_flow spawns a task that ends at once: no flow runs in a host (coordinator.rs)"),
+    ("flows.start-project", "torvyn-cli and torvyn-host run projects: not under test here"),
+    ("flows.signal-project", "torvyn-cli and torvyn-host run projects: not under test here"),
     ("flows.run/amplification", "FlowCopyStatsSnapshot counts by flow, not by stage"),
     ("flows.run/names", "FlowTopology knows stages by their place; names are torvyn-pipeline's, not under test here"),
     ("flows.run/clones", "torvyn-resources has no clone-into-mutable"),
