@@ -37,7 +37,7 @@ def measure_rust(command: Sequence[str], count: int) -> Mapping[str, float]:
         OtherSideError: it cannot be run, failed, or does not name what is measured here.
     """
     try:
-        done = subprocess.run([*command, "--bench", str(count)], capture_output=True, text=True, timeout=PATIENCE_S, check=False)  # noqa: S603
+        done = subprocess.run([*command, "--bench", str(count)], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OtherSideError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode:
@@ -46,7 +46,9 @@ def measure_rust(command: Sequence[str], count: int) -> Mapping[str, float]:
         found = json.loads(done.stdout)["each"]
         return {name: float(found[name]) for name in BOTH}
     except (ValueError, KeyError, TypeError) as error:
-        raise OtherSideError(f"{command[0]} --bench {count} printed no result of this benchmark: {error!r}; build it from this tree") from error
+        raise OtherSideError(
+            f"{command[0]} --bench {count} printed no result of this benchmark: {error!r}; build it from this tree"
+        ) from error
 
 
 def measure(command: Sequence[str], rounds: int, count: int) -> dict[str, Any]:
@@ -65,7 +67,9 @@ def measure(command: Sequence[str], rounds: int, count: int) -> dict[str, Any]:
         "rounds": rounds,
         "elements": count,
         "unit": "us",
-        "results": [{"name": name, "python": round(one, 3), "rust": round(other, 3), "ratio": round(one / other, 2)} for name, one, other in rows],
+        "results": [
+            {"name": name, "python": round(one, 3), "rust": round(other, 3), "ratio": round(one / other, 2)} for name, one, other in rows
+        ],
     }
 
 
@@ -77,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"interleaved rounds, of which the median counts (default {ROUNDS})")
     parser.add_argument("--elements", type=int, default=ELEMENTS, help=f"elements or operations a round (default {ELEMENTS})")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.elements < 2:  # noqa: PLR2004  (a transfer goes there and back)
+    if options.rounds < 1 or options.elements < 2:
         parser.error("at least 1 round and 2 elements")
     try:
         found = measure([str(options.adapter)], options.rounds, options.elements)
