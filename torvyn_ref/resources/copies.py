@@ -120,6 +120,11 @@ class FlowBook(dict[Owner, ComponentCopies]):
         super().__init__()
         self.created = self.released = self.reclaimed = 0
 
+    @property
+    def live(self) -> int:
+        """Return how many buffers of the flow live."""
+        return self.created - self.released
+
     def __missing__(self, component: Owner) -> ComponentCopies:
         copies = self[component] = ComponentCopies()
         return copies
@@ -136,7 +141,19 @@ class FlowBook(dict[Owner, ComponentCopies]):
 
 
 class CopyLedger(dict[FlowId, FlowBook]):
-    """Books by flow, opened when first asked for (COPY-014), kept after the flow has ended until they are taken (COPY-013)."""
+    """Books by flow, opened when first asked for (COPY-014), kept after the flow has ended until they are taken (COPY-013).
+
+    Attributes:
+        outlived: flows whose book was taken while buffers of theirs lived: a later book does not know of those.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outlived: set[FlowId] = set()
+
+    def may_live(self, flow: FlowId) -> bool:
+        """Tell whether buffers of a flow may live; at a flow's end nearly always none does, and nobody has to look for them."""
+        return self.book(flow).live > 0 or flow in self.outlived
 
     def __missing__(self, flow: FlowId) -> FlowBook:
         book = self[flow] = FlowBook()
@@ -154,5 +171,7 @@ class CopyLedger(dict[FlowId, FlowBook]):
     def close(self, flow: FlowId) -> CopyStats:
         """Return a flow's final copies and forget its book; a second call returns zeros."""
         stats = self.stats(flow)
-        self.pop(flow, None)
+        book = self.pop(flow, None)
+        if book is not None and book.live:
+            self.outlived.add(flow)
         return stats

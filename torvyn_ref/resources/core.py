@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from torvyn_ref.events import Observer
-from torvyn_ref.ids import HOST, TRANSIT, Owner, show_handle, show_owner
+from torvyn_ref.ids import HOST, TRANSIT, FlowId, Owner, show_handle, show_owner
 from torvyn_ref.resources.budgets import Budgets
 from torvyn_ref.resources.copies import CopyLedger, CopyListener
 from torvyn_ref.resources.errors import ResourceError
@@ -74,6 +74,15 @@ class ManagerCore:
         entry.book.reclaimed += 1
         self._free(entry)
         return record
+
+    def _entries_of(self, flow: FlowId) -> list[Entry]:
+        """Return the live buffers allocated under a flow, whoever owns them now."""
+        if not self._ledger.may_live(flow):
+            return []
+        found = [entry for entry in self._table.values() if entry.flow == flow]
+        if not found:
+            self._ledger.outlived.discard(flow)
+        return found
 
     def _end_borrows(self, entry: Entry, borrower: Owner, ended: int) -> None:
         borrowers = entry.borrowers

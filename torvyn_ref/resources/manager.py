@@ -410,7 +410,7 @@ class ResourceManager(Leasing, Observation):
         """Free every buffer allocated under a flow, whoever owns it now (OWN-034, OWN-035)."""
         self._lock.acquire()
         try:
-            doomed = [entry for entry in self._table.values() if entry.flow == flow]
+            doomed = self._entries_of(flow)
             borrows = sum(entry.borrows for entry in doomed)
             leases = sum(len(entry.leases or ()) for entry in doomed)
             freed = tuple(self._force(entry) for entry in doomed)

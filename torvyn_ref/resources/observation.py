@@ -42,7 +42,7 @@ class Observation(ManagerCore):
     def live(self, flow: FlowId | None = None) -> tuple[Inspection, ...]:
         """Describe every live buffer, or those of one flow: who owns it, who made it, since when (OWN-040)."""
         with self._lock:
-            return tuple(self._describe(entry) for entry in self._table.values() if flow is None or entry.flow == flow)
+            return tuple(self._describe(entry) for entry in (self._table.values() if flow is None else self._entries_of(flow)))
 
     @property
     def live_count(self) -> int:
@@ -55,10 +55,9 @@ class Observation(ManagerCore):
         with self._lock:
             buffers: Counter[tuple[ResourceState, Owner]] = Counter()
             capacity: Counter[tuple[ResourceState, Owner]] = Counter()
-            for entry in self._table.values():
-                if flow is None or entry.flow == flow:
-                    buffers[entry.state, entry.owner] += 1
-                    capacity[entry.state, entry.owner] += entry.capacity
+            for entry in self._table.values() if flow is None else self._entries_of(flow):
+                buffers[entry.state, entry.owner] += 1
+                capacity[entry.state, entry.owner] += entry.capacity
             holdings = tuple(Holding(*key, buffers[key], capacity[key]) for key in sorted(buffers))
             book = self if flow is None else self._ledger.book(flow)
             return Balance(book.created, book.released, book.reclaimed, holdings)

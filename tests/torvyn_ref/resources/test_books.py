@@ -60,6 +60,16 @@ def test_a_flows_books_are_kept_after_its_end_until_they_are_taken(manager):
     assert manager.balance() == Balance(1, 1, 1)
 
 
+def test_a_buffer_that_outlives_its_flows_book_is_still_found(manager):
+    make(manager)
+    manager.close_flow_copies(FLOW)
+    manager.release(make(manager), A)
+    assert [one.flow for one in manager.live(FLOW)] == [FLOW]
+    assert manager.balance(FLOW) == Balance(1, 1, 0, (Holding(ResourceState.OWNED, A, 1, 256),))
+    assert len(manager.release_flow(FLOW).freed) == 1
+    assert (manager.live(FLOW), manager.release_flow(FLOW).freed) == ((), ())
+
+
 def test_who_leaked_a_buffer_is_told_by_its_maker_and_its_age(manager):
     handle = manager.allocate(A, 1, FLOW, now_ns=1_000)
     manager.transfer(handle, A, B)
