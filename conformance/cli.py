@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -113,7 +114,7 @@ def run(
     plan = make_plan(rulebook, registry, meeting.declaration, selection=selection, depth=depth, seed=seed)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     notes.print(f"plan {plan.digest}: {len(plan.items)} items, seed {seed}, {depth}", markup=False)
-    results = _execute(plan, registry, subject, settings, jobs, notes)
+    results = _execute(plan, registry, subject, settings, jobs, notes, () if known is None else [entry.item for entry in known.flaky])
     claims = hold_to_its_claims(subject, settings, meeting, plan, results)
     if baseline_file is not None and tracked is not None:
         emit(baseline(results, issue=tracked[0], expires=tracked[1]), baseline_file)
@@ -215,7 +216,15 @@ def call(arguments: list[str]) -> int:
 # ---------------------------------------------------------------- inside
 
 
-def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettings, jobs: int, notes: Console) -> list[CheckResult]:
+def _execute(
+    plan: Plan,
+    registry: Registry,
+    subject: str,
+    settings: StdioSettings,
+    jobs: int,
+    notes: Console,
+    flickering: Collection[tuple[str, str]],
+) -> list[CheckResult]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -230,8 +239,8 @@ def _execute(plan: Plan, registry: Registry, subject: str, settings: StdioSettin
             progress.update(task, advance=1, description=clean(result.check))
 
         if jobs > 1:
-            return run_plan_parallel(plan, subject, jobs, settings=settings, on_result=on_result)
-        return run_plan(plan, registry, subject, settings=settings, on_result=on_result)
+            return run_plan_parallel(plan, subject, jobs, settings=settings, flickering=flickering, on_result=on_result)
+        return run_plan(plan, registry, subject, settings=settings, flickering=flickering, on_result=on_result)
 
 
 def _complain(message: str, code: int) -> int:

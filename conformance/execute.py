@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,8 +46,8 @@ CHECK_TIMEOUT = 600.0
 
 INTERRUPTED = 130
 
-FLAKY_RUNS = 10
-"""How often a check is run again to measure how often a violation is seen that could not be repeated at once."""
+FLAKY_RUNS = 20
+"""How often a check is run again to measure how often a violation is seen that could not be repeated at once, or is known to flicker."""
 
 SHOWN_BY_A_TRACE = frozenset({Outcome.FAIL, Outcome.FLAKY, Outcome.CRASH, Outcome.TIMEOUT})
 """The outcomes of which the last conversation is kept."""
@@ -64,7 +64,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         transcript: the last messages, oldest first.
         detail: a traceback, or the end of the subject's stderr.
         fault: who is to blame when it is not the rule: the subject, its adapter, the suite.
-        seen, runs: of a flaky one: in how many of how many further runs the violation was seen again.
+        seen, runs: of a flaky one, and of one that is known to be: in how many of how many further runs the violation was seen again.
     """
 
     rule: str
@@ -114,10 +114,12 @@ def run_check(
     seed: int = 0,
     check_timeout: float | None = None,
     shrink: bool = True,
+    flickering: Collection[tuple[str, str]] = (),
 ) -> CheckResult:
     """Run one check against the subject behind a connection, and return a finding for each of its rules.
 
-    Without `shrink` the first violation is told as it was found, not as the smallest one.
+    Without `shrink` the first violation is told as it was found, not as the smallest one. What is known to flicker, by rule and check, is
+    measured even when it fails twice in a row.
 
     Raises:
         SuiteError: the subject cannot be started at all.
@@ -142,7 +144,8 @@ def run_check(
         connection.close()
     connection.settle()
     if shrink:
-        findings = tuple(_confirmed(finding, check, connection, budget, check_timeout) for finding in findings)
+        known = {rule for rule, name in flickering if name == check.name}
+        findings = tuple(_confirmed(finding, check, connection, budget, check_timeout, known) for finding in findings)
     coverage = {table: dict(counts) for table, counts in budget.coverage.counts.items()}
     return CheckResult(check.name, findings, time.perf_counter() - started, coverage, counterexample, budget.drawn[0])
 
@@ -157,22 +160,24 @@ def _counterexample(findings: Iterable[Finding], session: Session | None, seed: 
     return encode(of_episode(session.declaration, episode, seed=seed, shows=shown))
 
 
-def _confirmed(finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None) -> Finding:
+def _confirmed(
+    finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None, flickering: set[str]
+) -> Finding:
     """Return a finding that says how far it can be trusted: a failure is seen twice, and a flaky one has its rate.
 
-    A search repeats by itself what it has found. A directed check does not, so it is run once more.
+    A search repeats by itself what it has found. A directed check does not, so it is run once more. A failure of a rule that is known to
+    flicker has its rate as well, and stays a failure if every run fails.
     """
     searched = spent.drawn[0] > 0
-    if finding.outcome is Outcome.FAIL and not searched:
-        if _seen_again(finding, check, connection, spent, check_timeout):
-            return finding
+    if finding.outcome is Outcome.FAIL and not searched and not _seen_again(finding, check, connection, spent, check_timeout):
         message = f"{finding.message} (and once repeated, it did not happen)"
-        finding = msgspec.structs.replace(finding, outcome=Outcome.FLAKY, message=message)
-    if finding.outcome is not Outcome.FLAKY:
+        finding = replace(finding, outcome=Outcome.FLAKY, message=message)
+    if finding.outcome is not Outcome.FLAKY and (finding.outcome is not Outcome.FAIL or finding.rule not in flickering):
         return finding
     seen = sum(_seen_again(finding, check, connection, spent, check_timeout) for _ in range(FLAKY_RUNS))
     message = f"{finding.message}; seen in {seen} of {FLAKY_RUNS} further runs"
-    return msgspec.structs.replace(finding, message=message, seen=seen, runs=FLAKY_RUNS)
+    outcome = Outcome.FLAKY if seen < FLAKY_RUNS else finding.outcome
+    return replace(finding, outcome=outcome, message=message, seen=seen, runs=FLAKY_RUNS)
 
 
 def _seen_again(finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None) -> bool:
@@ -343,6 +348,7 @@ def run_plan(
     *,
     settings: StdioSettings | None = None,
     check_timeout: float | None = CHECK_TIMEOUT,
+    flickering: Collection[tuple[str, str]] = (),
     on_result: Callable[[CheckResult], object] = lambda _result: None,
 ) -> list[CheckResult]:
     """Execute a plan in this process and return the results in the plan's order.
@@ -354,7 +360,9 @@ def run_plan(
     results = []
     try:
         for name, rules in plan.by_check().items():
-            result = run_check(registry.get(name), connection, depth=plan.depth, seed=plan.seed, check_timeout=check_timeout)
+            result = run_check(
+                registry.get(name), connection, depth=plan.depth, seed=plan.seed, check_timeout=check_timeout, flickering=flickering
+            )
             result = narrow(result, rules)
             on_result(result)
             results.append(result)
@@ -388,10 +396,13 @@ def _start_worker(subject: str, settings: StdioSettings | None) -> None:
     _worker = connection, all_checks()
 
 
-def _work(check: str, rules: tuple[str, ...], depth: Depth, seed: int, check_timeout: float | None) -> CheckResult:
+def _work(
+    check: str, rules: tuple[str, ...], depth: Depth, seed: int, check_timeout: float | None, flickering: frozenset[tuple[str, str]]
+) -> CheckResult:
     assert _worker is not None, "the worker was started without its initialiser"
     connection, registry = _worker
-    return narrow(run_check(registry.get(check), connection, depth=depth, seed=seed, check_timeout=check_timeout), rules)
+    result = run_check(registry.get(check), connection, depth=depth, seed=seed, check_timeout=check_timeout, flickering=flickering)
+    return narrow(result, rules)
 
 
 def run_plan_parallel(
@@ -401,6 +412,7 @@ def run_plan_parallel(
     *,
     settings: StdioSettings | None = None,
     check_timeout: float | None = CHECK_TIMEOUT,
+    flickering: Collection[tuple[str, str]] = (),
     on_result: Callable[[CheckResult], object] = lambda _result: None,
 ) -> list[CheckResult]:
     """Execute a plan of the suite's own checks in worker processes; the results are those of `run_plan`, in the same order.
@@ -412,9 +424,10 @@ def run_plan_parallel(
     """
     results: dict[str, CheckResult] = {}
     by_check = plan.by_check()
+    common = plan.depth, plan.seed, check_timeout, frozenset(flickering)
     with workers(jobs, _start_worker, (subject, settings)) as pool:
         with uninterrupted():  # workers inherit it until they can handle an interrupt themselves
-            futures = {name: pool.submit(_work, name, rules, plan.depth, plan.seed, check_timeout) for name, rules in by_check.items()}
+            futures = {name: pool.submit(_work, name, rules, *common) for name, rules in by_check.items()}
         for name, future in futures.items():
             result = _result_of(future)
             if result is not None:

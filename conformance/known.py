@@ -1,6 +1,7 @@
 """Known failures: a file of what is broken and known to be, with a link and an end.
 
-The file is TOML. `[[failure]]` names a rule and a check that fail, `[[flaky]]` one that sometimes does, with the rate that was measured:
+The file is TOML. `[[failure]]` names a rule and a check that fail, `[[flaky]]` one that sometimes does, with the rate that was measured and
+in how many runs:
 
     [[failure]]
     rule = "WMK-004"
@@ -8,22 +9,31 @@ The file is TOML. `[[failure]]` names a rule and a check that fail, `[[flaky]]` 
     issue = "https://example.org/issues/7"
     expires = 2027-01-31
 
+    [[flaky]]
+    rule = "ORD-001"
+    check = "first-in-first-out"
+    issue = "https://example.org/issues/8"
+    expires = 2027-01-31
+    rate = 0.15
+    runs = 20
+
 A known failure is still a failure, and never lets a subject be `conformant`; what changes is the exit code, which then says whether there
 is anything that nobody knew. An entry that no longer fails is stale, one past its last day is expired, and both are red: a list of known
-failures that nobody tends hides new ones.
+failures that nobody tends hides new ones. A flaky one that fails far more often than was recorded is news as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from math import comb
 from pathlib import Path
 
 import msgspec
 import tomli
 
 from conformance.errors import SuiteError
-from conformance.execute import CheckResult, Finding
+from conformance.execute import FLAKY_RUNS, CheckResult, Finding
 from conformance.plan import Plan
 from conformance.verdict import Outcome
 
@@ -32,12 +42,19 @@ LARGEST = 1_000_000
 
 FAILING = frozenset({Outcome.FAIL, Outcome.TIMEOUT, Outcome.CRASH})
 
+LEVEL = 0.01
+"""How unlikely a rate must be, if nothing has changed, to be news: one false alarm in a hundred looks at one flaky entry, at most."""
+
+MOST_RUNS = 100_000
+"""How many runs a recorded rate may be from; more would only cost the comparison time."""
+
 
 class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry: the rule and the check, where it is followed up, and the last day on which it counts.
 
     Attributes:
-        rate: for a flaky one, in how many of the runs that were made the violation was seen.
+        rate: for a flaky one, and only there, the part of the runs in which the violation was seen, at least 0 and below 1.
+        runs: how many runs that rate is from; as many as the suite makes, when left out.
     """
 
     rule: str
@@ -45,11 +62,30 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     issue: str
     expires: date
     rate: float | None = None
+    runs: int | None = None
 
     @property
     def item(self) -> tuple[str, str]:
         """Return rule and check."""
         return self.rule, self.check
+
+    def wrong(self, *, flaky: bool) -> str:
+        """Return what is wrong with this entry, and nothing when nothing is."""
+        if not self.issue.startswith(("https://", "http://")):
+            return f"issue is {self.issue!r}; it must be a link, so that somebody follows it up"
+        if not flaky:
+            return "" if self.rate is None and self.runs is None else "rate and runs belong to [[flaky]]; what always fails has none"
+        if self.rate is None or not 0 <= self.rate < 1:
+            found = "missing" if self.rate is None else f"{self.rate:g}"
+            return f"rate is {found}; write how often it fails as a number from 0 to below 1, as --write-baseline does"
+        if self.runs is not None and not 1 <= self.runs <= MOST_RUNS:
+            return f"runs is {self.runs}; write how many runs the rate is from, 1 to {MOST_RUNS}"
+        return ""
+
+    def exceeded_by(self, finding: Finding) -> bool:
+        """Tell whether a flaky one fails so much oftener than was recorded that chance does not explain it."""
+        runs = FLAKY_RUNS if self.runs is None else self.runs
+        return chance(finding.seen, finding.runs, round((self.rate or 0.0) * runs), runs) < LEVEL
 
 
 class KnownFailures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +93,17 @@ class KnownFailures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     failure: tuple[Known, ...] = ()
     flaky: tuple[Known, ...] = ()
+
+
+def chance(seen: int, runs: int, seen_before: int, runs_before: int) -> float:
+    """Return how likely at least `seen` of `runs` is, if both measurements are of the same rate (Fisher's exact test, one side).
+
+    The recorded rate is no more than a measurement either: if it were taken for the truth, one that was not seen in 20 runs would be news
+    when it is seen once.
+    """
+    together, most = seen + seen_before, min(seen + seen_before, runs)
+    ways = sum(comb(runs, hits) * comb(runs_before, together - hits) for hits in range(seen, most + 1))
+    return ways / comb(runs + runs_before, together)
 
 
 # ---------------------------------------------------------------- the file
@@ -85,10 +132,8 @@ def read(path: Path) -> KnownFailures:
             except msgspec.ValidationError as error:
                 problems.append(f"{path}: {table} number {number}: {error}; an entry has rule, check, issue (a link) and expires (a date)")
                 continue
-            if not entry.issue.startswith(("https://", "http://")):
-                problems.append(
-                    f"{path}: {table} number {number}: issue is {entry.issue!r}; it must be a link, so that somebody follows it up"
-                )
+            wrong = entry.wrong(flaky=table == "flaky")
+            problems += [f"{path}: {table} number {number}: {wrong}"] if wrong else []
             found.append(entry)
     items = [entry.item for found in entries.values() for entry in found]
     problems += [f"{path}: {rule} [{check}] is listed twice" for rule, check in sorted({item for item in items if items.count(item) > 1})]
@@ -108,7 +153,7 @@ def baseline(results: Iterable[CheckResult], *, issue: str, expires: date) -> st
                 lines.append(f"rule = {_text(finding.rule)}\ncheck = {_text(finding.check)}\n")
                 lines.append(f"issue = {_text(issue)}\nexpires = {expires.isoformat()}\n")
                 if table == "flaky" and finding.runs:
-                    lines.append(f"rate = {finding.seen / finding.runs:.2f}\n")
+                    lines.append(f"rate = {finding.seen / finding.runs:.4g}\nruns = {finding.runs}\n")
     return "".join(lines)
 
 
@@ -162,10 +207,18 @@ def compare(known: KnownFailures, plan: Plan, results: Iterable[CheckResult], to
                 stale.append(f"{name} is listed as failing and passes: take it off the list ({failing[item].issue})")
                 return msgspec.structs.replace(finding, outcome=Outcome.XPASS, message="passed, although it is listed as a known failure")
             stale.append(f"{name} is listed as failing and is {finding.outcome}: {finding.message}")
+        elif item in flickering and finding.runs:
+            entry = flickering[item]
+            if entry.exceeded_by(finding):
+                rates = f"{finding.seen} of {finding.runs} runs, recorded {entry.rate:.2g}"
+                often = "fails every time" if finding.seen == finding.runs else "fails far oftener than was recorded"
+                unexpected.append(f"{name} is listed as flaky and {often} ({rates}; {entry.issue}): {finding.message}")
+            elif finding.outcome is Outcome.FAIL:  # every run failed, as the recorded rate makes likely enough
+                return msgspec.structs.replace(finding, outcome=Outcome.FLAKY)
         elif finding.outcome in FAILING:
-            what = "is listed as flaky and fails every time" if item in flickering else "fails and is not listed"
+            what = f"is listed as flaky and is a {finding.outcome}" if item in flickering else "fails and is not listed"
             unexpected.append(f"{name} {what}: {finding.message}")
-        elif finding.outcome is Outcome.FLAKY and item not in flickering:
+        elif finding.outcome is Outcome.FLAKY:
             unexpected.append(f"{name} flickers and is not listed: {finding.message}")
         return finding
 

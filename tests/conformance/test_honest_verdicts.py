@@ -4,23 +4,28 @@ import json
 import shlex
 import sys
 from datetime import date
+from math import comb
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conformance import cli
 from conformance.claims import Claim, check_claims
 from conformance.errors import SuiteError
-from conformance.known import read
+from conformance.execute import FLAKY_RUNS
+from conformance.known import chance, read
 from conformance.subjects.connect import Connection, find
 from conformance.subjects.stdio import StdioSettings
 
 FAKES = Path(__file__).parent / "subjects" / "fakes.py"
 RULES = "WMK-004"
+WHOLE = "rule = 'A'\ncheck = 'c'\nissue = 'https://example.org/1'\nexpires = 2999-01-01\n"
 
 
 def subject(name):
-    return f"stdio:{shlex.join([sys.executable, str(FAKES), name])}"
+    return f"stdio:{shlex.join([sys.executable, str(FAKES), *name.split()])}"
 
 
 @pytest.fixture
@@ -133,14 +138,85 @@ def test_a_subject_that_is_gone_is_asked_nothing_more():
 # ---------------------------------------------------------------- flaky
 
 
-def test_a_failure_that_does_not_come_back_is_flaky_and_has_a_rate(run):
-    code, report = run("Flickers", rules="WMK-004")
-    flaky = [failure for failure in report["failures"] if failure["outcome"] == "flaky"]
-    if flaky:
-        assert "of 10 further runs" in flaky[0]["message"]
-        assert code in {1, 2}
-    else:  # it flickers in step with the check, and then it fails every time
-        assert report["counts"]["fail"] == 1
+def flickering(seen, of=FLAKY_RUNS):
+    """Return a subject that breaks WMK-004 once, not when repeated, and then in so many of the further runs."""
+    return "Flickers x." + "".join("x" if n * seen // of < (n + 1) * seen // of else "." for n in range(of))
+
+
+@pytest.mark.parametrize("seen", [0, 3, FLAKY_RUNS])
+def test_a_failure_that_does_not_come_back_is_flaky_and_has_its_measured_rate(run, seen):
+    code, report = run(flickering(seen), rules="WMK-004")
+    assert (code, report["verdict"], report["counts"]["flaky"]) == (2, "indeterminate", 1)
+    (flaky,) = report["failures"]
+    assert (flaky["outcome"], flaky["check"]) == ("flaky", "low-marks")
+    assert f"once repeated, it did not happen); seen in {seen} of {FLAKY_RUNS} further runs" in flaky["message"]
+
+
+def test_a_failure_that_comes_back_is_a_failure_and_is_not_measured(run):
+    code, report = run("Flickers xx", rules="WMK-004")
+    assert (code, report["counts"]["fail"]) == (1, 1)
+    assert "further runs" not in report["failures"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "rate", "runs", "red"),
+    [
+        (3, 0.15, 20, False),
+        (8, 0.15, 20, False),  # one chance in 13 is no news
+        (11, 0.15, 20, True),
+        (6, 0.0, 20, False),  # twenty runs that never failed are no proof that none ever does
+        (7, 0.0, 20, True),
+        (3, 0.0, 1000, True),  # a thousand are a better one
+        (1, 0.5, 20, False),  # rarer than recorded is good news
+        (20, 0.5, 20, True),
+        (20, 0.9, 20, False),
+        (20, 0.9, None, False),
+        (11, 0.15, None, True),
+    ],
+)
+def test_a_rate_far_above_the_recorded_one_is_red_and_one_that_chance_explains_is_not(run, listed, seen, rate, runs, red):
+    entry = {"rate": rate, **({} if runs is None else {"runs": runs})}
+    code, report = run(flickering(seen), "--known-failures", listed(entry, table="flaky"), rules="WMK-004")
+    assert (code, report["verdict"]) == (1 if red else 2, "indeterminate")
+    assert len(report["known"]["unexpected"]) == red
+    if red:
+        assert f"({seen} of {FLAKY_RUNS} runs, recorded {rate:.2g}" in report["known"]["unexpected"][0]
+
+
+def test_two_failures_in_a_row_of_a_known_flicker_are_measured_before_they_are_news(run, listed):
+    known = listed({"rate": 0.15, "runs": 20}, table="flaky")
+    code, report = run("Flickers xx....x.....x....x..", "--known-failures", known, rules="WMK-004")
+    assert (code, report["counts"].get("fail"), report["counts"]["flaky"]) == (2, None, 1)
+    assert report["known"]["unexpected"] == []
+
+
+def test_a_baseline_of_a_flicker_has_its_rate_and_makes_the_next_run_quiet(run, tmp_path):
+    path = tmp_path / "known.toml"
+    run(flickering(5), "--write-baseline", str(path), "--issue", "https://example.org/7", rules="WMK-004")
+    (entry,) = read(path).flaky
+    assert (entry.item, entry.rate, entry.runs) == (("WMK-004", "low-marks"), 0.25, FLAKY_RUNS)
+    code, report = run(flickering(6), "--known-failures", str(path), rules="WMK-004")
+    assert (code, report["known"]["unexpected"]) == (2, [])
+
+
+@given(runs=st.integers(1, 12), before=st.integers(1, 12), rate=st.floats(0, 1), level=st.sampled_from([0.01, 0.1, 0.5]), data=st.data())
+def test_the_chance_of_a_rate_falls_with_it_and_starts_at_certainty(runs, before, rate, level, data):
+    recorded = data.draw(st.integers(0, before))
+    chances = [chance(seen, runs, recorded, before) for seen in range(runs + 1)]
+    assert chances[0] == pytest.approx(1)
+    assert chances == sorted(chances, reverse=True)
+    # What makes it sound: whatever the true rate, two honest measurements of it are called different no oftener than the level says.
+    likely = sum(
+        binomial(seen, runs, rate) * binomial(old, before, rate)
+        for old in range(before + 1)
+        for seen in range(runs + 1)
+        if chance(seen, runs, old, before) < level
+    )
+    assert likely <= level + 1e-9
+
+
+def binomial(seen, runs, rate):
+    return comb(runs, seen) * rate**seen * (1 - rate) ** (runs - seen)
 
 
 # ---------------------------------------------------------------- known failures
@@ -202,7 +278,7 @@ def test_an_entry_for_a_check_that_does_not_exist_is_stale_and_one_that_was_not_
 
 
 def test_a_known_flaky_one_may_do_either_and_is_red_when_it_always_fails(run, listed):
-    known = listed({}, {"check": '"low-marks-drawn"'}, table="flaky")
+    known = listed({"rate": 0.5}, {"check": '"low-marks-drawn"', "rate": 0.5}, table="flaky")
     assert run("Honest", "--known-failures", known, rules="WMK-004")[0] == 2
     code, report = run("RoundsUp", "--known-failures", known, rules="WMK-004")
     assert code == 1
@@ -215,11 +291,16 @@ def test_a_known_flaky_one_may_do_either_and_is_red_when_it_always_fails(run, li
         ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nexpires = 2999-01-01\n", "issue"),
         ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nissue = 'https://example.org/1'\n", "expires"),
         ("[[failure]]\nrule = 'WMK-004'\ncheck = 'c'\nissue = 'later'\nexpires = 2999-01-01\n", "must be a link"),
+        (f"[[failure]]\n{WHOLE}rate = 0.5\n", "rate and runs belong to"),
+        (f"[[flaky]]\n{WHOLE}", "rate is missing"),
+        (f"[[flaky]]\n{WHOLE}rate = 1.0\n", "rate is 1; write how often"),
+        (f"[[flaky]]\n{WHOLE}rate = nan\n", "rate is nan"),
+        (f"[[flaky]]\n{WHOLE}rate = 0.5\nruns = 0\n", "runs is 0"),
         ("[[skip]]\n", "unknown table 'skip'"),
         ("failure = 3\n", "failure number 1"),
         ("[[failure]\n", "cannot be read"),
         (
-            "".join("[[failure]]\nrule = 'A'\ncheck = 'c'\nissue = 'https://example.org/1'\nexpires = 2999-01-01\n" for _ in range(2)),
+            f"[[failure]]\n{WHOLE}" * 2,
             "listed twice",
         ),
     ],

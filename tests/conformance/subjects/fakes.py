@@ -1,6 +1,6 @@
 """Subjects that would deceive a judge who believes them: they skip, boast, hide, hang, flood, die and babble; standard library only.
 
-`python fakes.py NAME` speaks the protocol over standard input and output. Streams are answered for real where the name does not say
+`python fakes.py NAME [STORY]` speaks the protocol over standard input and output. Streams are answered for real where the name does not say
 otherwise, so that what is wrong is the one thing that the name says.
 """
 
@@ -232,15 +232,20 @@ class BabblesAtOnce(Fake):
 
 
 class Flickers(Fake):
-    """Rounds the low mark up, every third time that it is asked."""
+    """Rounds one low mark up in those runs of the check `low-marks` that its story marks with an x; after the story it is honest.
 
-    count = 0
+    `python fakes.py Flickers x.xx` does so in the first, third and fourth run. The check asks for capacity 100 with three quarters once in
+    each run, and at its end; nothing else that the suite draws does.
+    """
+
+    def __init__(self):
+        self.story = iter(sys.argv[2])
+        super().__init__()
 
     def open(self, asked):
         reply = super().open(asked)
-        Flickers.count += 1
-        if Flickers.count % 3 == 0 and reply["re"] == "stream":
-            reply["low"] += 1
+        if (asked["capacity"], asked.get("low_watermark_ratio")) == (100, 0.75):
+            reply["low"] += next(self.story, ".") == "x"
         return reply
 
 
