@@ -160,7 +160,7 @@ class _Discarding(FlowDriver):
         for edge in stage.inputs:
             while edge.stream.items:
                 self._lose(edge, edge.stream.items.popleft(), "discarded")
-                edge.stream.credit.restore()
+                edge.stream.credit.available += 1
         super()._discard_inputs(stage)
 
 

@@ -10,7 +10,7 @@ from torvyn_ref.errors import TorvynError
 class StreamError(TorvynError):
     """A refused stream operation; nothing has changed.
 
-    `kind` is one of: queue-full, queue-empty, producer-complete, credit-underflow, credit-overflow, invalid-capacity, invalid-ratio,
+    `kind` is one of: queue-full, queue-empty, producer-complete, invalid-capacity, invalid-ratio,
     invalid-rate.
     """
 

@@ -181,8 +181,8 @@ class Stream(Generic[T]):
         self.dropped += 1
         if policy is not OverflowPolicy.DROP_OLDEST:
             return QUEUE_FULL if policy is OverflowPolicy.ERROR else REFUSED_NEWEST
-        evicted = self.queue.pop()
-        self.credit.restore()
+        evicted = self.items.popleft()
+        self.credit.available += 1
         return Push(Verdict.EVICTED_OLDEST, evicted)
 
     def complete(self) -> bool:

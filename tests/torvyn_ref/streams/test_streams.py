@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torvyn_ref.streams import (
-    BoundedQueue,
-    CreditAccount,
     OverflowPolicy,
     Pressure,
     Stream,
@@ -30,47 +28,11 @@ def kind_of(excinfo):
 # ---- the parts
 
 
-def test_a_queue_is_first_in_first_out_and_remembers_its_peak():
-    queue = BoundedQueue(3)
-    assert [queue.push(item) for item in "abc"] == [1, 2, 3]
-    assert list(queue) == ["a", "b", "c"]
-    assert [queue.pop(), queue.pop()] == ["a", "b"]
-    assert (len(queue), queue.peak) == (1, 3)
-
-
-def test_a_full_queue_refuses_and_keeps_what_it_has():
-    queue = BoundedQueue(1)
-    queue.push("a")
-    with pytest.raises(StreamError) as refused:
-        queue.push("b")
-    assert kind_of(refused) == ("streams", "queue-full")
-    assert list(queue) == ["a"]
-
-
-def test_an_empty_queue_has_nothing_to_give():
-    with pytest.raises(StreamError) as refused:
-        BoundedQueue(1).pop()
-    assert kind_of(refused) == ("streams", "queue-empty")
-
-
 @pytest.mark.parametrize("capacity", [0, -1])
 def test_a_queue_holds_at_least_one(capacity):
     with pytest.raises(StreamError) as refused:
         Stream(StreamConfig(capacity))
     assert kind_of(refused) == ("streams", "invalid-capacity")
-
-
-def test_credits_stay_between_zero_and_the_capacity():
-    account = CreditAccount(2)
-    assert (account.spend(), account.spend()) == (1, 0)
-    with pytest.raises(StreamError) as refused:
-        account.spend()
-    assert kind_of(refused) == ("streams", "credit-underflow")
-    assert (account.restore(), account.restore()) == (1, 2)
-    with pytest.raises(StreamError) as refused:
-        account.restore()
-    assert kind_of(refused) == ("streams", "credit-overflow")
-    assert account.available == 2
 
 
 @pytest.mark.parametrize(
