@@ -94,6 +94,14 @@ class MoreGuests(GuestsFacet, Protocol):
     def invoke(self, request: p.InvokeGuest, /) -> p.GuestInvokedReply: ...  # noqa: D102
 
 
+class ObservabilityFacet(Protocol):
+    """What a runtime tells of itself; see the messages `observability.*`."""
+
+    def histogram(self, request: p.FillHistogram, /) -> p.HistogramReply: ...  # noqa: D102
+    def registry(self, request: p.KeepRegistry, /) -> p.RegistryReply: ...  # noqa: D102
+    def run(self, request: p.ObserveFlow, /) -> p.ObservedReply: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
@@ -111,6 +119,7 @@ class PythonSubject:
     streams: StreamsFacet | None = None
     flows: FlowsFacet | None = None
     guests: GuestsFacet | None = None
+    observability: ObservabilityFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)

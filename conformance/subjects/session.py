@@ -14,6 +14,7 @@ import msgspec
 from conformance.errors import NotOffered, Refused, SubjectBrokeError, SubjectError, SubjectProtocolError, SubjectTimeoutError
 from conformance.subjects import protocol as p
 from conformance.subjects.guests import GuestsClient
+from conformance.subjects.observability import ObservabilityClient
 
 T = TypeVar("T", bound=p.Reply)
 
@@ -21,7 +22,18 @@ TRANSCRIPT_LENGTH = 64
 """How many messages a session remembers, to show them with a failure."""
 
 OPENING: frozenset[type[p.Request]] = frozenset(
-    {p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject, p.SignalProject}
+    {
+        p.OpenResources,
+        p.OpenStream,
+        p.OpenGuest,
+        p.RunFlow,
+        p.RunHost,
+        p.StartProject,
+        p.SignalProject,
+        p.FillHistogram,
+        p.KeepRegistry,
+        p.ObserveFlow,
+    }
 )
 """The requests that start over: nothing that was asked before them matters to what follows."""
 
@@ -91,6 +103,7 @@ class Session:
         self.streams = StreamsClient(self)
         self.flows = FlowsClient(self)
         self.guests = GuestsClient(self.ask)
+        self.observability = ObservabilityClient(self.ask)
 
     # ---- what the subject offers
 

@@ -8,3 +8,4 @@ from torvyn_ref.observe.metrics import Level as Level
 from torvyn_ref.observe.metrics import Registry as Registry
 from torvyn_ref.observe.recorder import MetricsObserver as MetricsObserver
 from torvyn_ref.observe.recorder import observe as observe
+from torvyn_ref.observe.window import FlowReading as FlowReading

@@ -92,6 +92,29 @@ class Histogram:
             below += held
         return 0
 
+    def copy(self) -> Histogram:
+        """Return the same histogram, as it is now."""
+        return self.since(None)
+
+    def since(self, earlier: Histogram | None) -> Histogram:
+        """Return what was recorded after `earlier` was copied from this one: its buckets and its sum (OBS-026).
+
+        Which values were the extremes of the time between is not kept. They are taken to lie at the edges of their buckets, or at the
+        extremes of all values where those are nearer.
+        """
+        between = Histogram(self.edges)
+        if earlier is None:
+            between.buckets, between.total, between.maximum, between._least = list(self.buckets), self.total, self.maximum, self._least
+            return between
+        between.buckets = [max(now - then, 0) for now, then in zip(self.buckets, earlier.buckets, strict=True)]
+        between.total = max(self.total - earlier.total, 0)
+        used = [index for index, held in enumerate(between.buckets) if held]
+        if used:
+            edges = (0, *self.edges, self.maximum)
+            between._least = max(edges[used[0]], self.minimum)
+            between.maximum = min(edges[used[-1] + 1], self.maximum)
+        return between
+
     def as_dict(self) -> dict[str, Any]:
         """Return count, sum, extremes, mean, percentiles and buckets as JSON-ready data; the last bucket's edge is null."""
         return {

@@ -68,7 +68,7 @@ class StreamMetrics:
     while nothing is recorded is left out; its depth is what it is.
     """
 
-    __slots__ = ("_earlier", "_peak_earlier", "_since", "_stream", "id", "name", "wait_time")
+    __slots__ = ("_area", "_area_at", "_area_from", "_depth", "_earlier", "_peak_earlier", "_since", "_stream", "id", "name", "wait_time")
 
     def __init__(self, name: str, stream: int) -> None:
         self.name = name
@@ -78,6 +78,9 @@ class StreamMetrics:
         self._stream: Stream[Any] | None = None
         self._earlier = _Counted()
         self._since: _Counted | None = None  # what the stream had counted when recording began; None: nothing is recorded
+        self._area = 0  # depth times nanoseconds, from `_area_from` to `_area_at`
+        self._area_from: int | None = None  # None: the depth was never followed
+        self._area_at = self._depth = 0
 
     def follow(self, stream: Stream[Any]) -> None:
         """Read from this stream, from the next `record` on."""
@@ -122,6 +125,29 @@ class StreamMetrics:
             return self._peak_earlier
         return self._stream.queue.peak
 
+    def deepened(self, at: int, depth: int) -> None:
+        """Note that so many elements wait from this instant on; at level Diagnostic, with every element."""
+        if self._area_from is None:
+            self._area_from = at
+        else:
+            self._area += self._depth * (at - self._area_at)
+        self._area_at, self._depth = at, depth
+
+    def unfollowed(self) -> None:
+        """Forget how deep the queue was: nobody has told for some time."""
+        self._area, self._area_from = 0, None
+
+    @property
+    def average_depth(self) -> float | None:
+        """Return how many elements waited, averaged over the time between the first and the last change of it (OBS-027).
+
+        None when nobody counted, at any level but Diagnostic; the depth, when it changed in no time.
+        """
+        if self._area_from is None:
+            return None
+        time = self._area_at - self._area_from
+        return self._area / time if time else float(self._depth)
+
     def _count(self) -> _Counted:
         stream = self._stream
         return _Counted() if stream is None else _Counted(stream.elements, stream.pressure_events, stream.pressure_ns)
@@ -141,6 +167,7 @@ class StreamMetrics:
             "stream.backpressure.duration_ns": self.pressure_ns,
             "stream.queue.current_depth": self.depth,
             "stream.queue.peak_depth": self.peak_depth,
+            "stream.queue.average_depth": self.average_depth,
             "stream.queue.wait_time": self.wait_time.as_dict(),
         }
 

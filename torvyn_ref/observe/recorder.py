@@ -63,6 +63,8 @@ class MetricsObserver(Observer):
         """Listen to what the new level needs (OBS-012)."""
         for stream, waiting in zip(self._metrics.streams, self._waiting, strict=True):
             stream.record(on=self._registry.records)
+            if self._registry.is_diagnostic:
+                stream.unfollowed()
             waiting.clear()
         if self._flow is not None:
             self._flow.listen()
@@ -109,32 +111,36 @@ class MetricsObserver(Observer):
             self._metrics.elements -= 1
 
     def enqueued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
-        """At level Diagnostic, note when the element began to wait."""
-        del depth, credits_
+        """At level Diagnostic, note when the element began to wait, and how many do (OBS-027)."""
+        del credits_
         if not self._registry.is_diagnostic:
             return
         if stream >= len(self._waiting):
             self._registry.events_dropped += 1
             return
         self._waiting[stream][element.sequence] = at
+        self._metrics.streams[stream].deepened(at, depth)
 
     def dequeued(self, at: int, stream: int, element: Element, depth: int, credits_: int) -> None:
-        """At level Diagnostic, record how long the element waited."""
-        del depth, credits_
+        """At level Diagnostic, record how long the element waited, and how many still do (OBS-027)."""
+        del credits_
         if not self._registry.is_diagnostic:
             return
         if stream >= len(self._waiting):
             self._registry.events_dropped += 1
             return
+        self._metrics.streams[stream].deepened(at, depth)
         entered = self._waiting[stream].pop(element.sequence, None)
         if entered is not None:
             self._metrics.streams[stream].wait_time.record(at - entered)
 
     def dropped(self, at: int, stream: int, element: Element, reason: str) -> None:
         """Forget that the element waited."""
-        del at, reason
+        del reason
         if 0 <= stream < len(self._waiting):
             self._waiting[stream].pop(element.sequence, None)
+            if self._registry.is_diagnostic:
+                self._metrics.streams[stream].deepened(at, self._metrics.streams[stream].depth)
 
     def done(self, at: int, report: FlowReport) -> None:
         """Keep what only the report knows: the flow's copies and the end of its life."""

@@ -68,6 +68,22 @@ from conformance.subjects.protocol.hosts import (
     RunHost,
     ShutdownCounts,
 )
+from conformance.subjects.protocol.observability import (
+    ComponentFigures,
+    FillHistogram,
+    FlowFigures,
+    HistogramData,
+    HistogramReply,
+    KeepRegistry,
+    LevelSwitch,
+    ObservedReply,
+    ObserveFlow,
+    RegistryOutcome,
+    RegistryReply,
+    RegistryStep,
+    StreamFigures,
+    Window,
+)
 from conformance.subjects.protocol.projects import ProjectRunReply, ProjectSignalledReply, SignalProject, StartProject
 from conformance.subjects.protocol.resources import (
     Allocate,
@@ -160,6 +176,7 @@ __all__ = [
     "CloseGuest",
     "Command",
     "CompleteStream",
+    "ComponentFigures",
     "Concurrent",
     "CopiesReply",
     "CopyCounters",
@@ -172,7 +189,9 @@ __all__ = [
     "Facet",
     "FacetClaim",
     "Fault",
+    "FillHistogram",
     "FlowCopies",
+    "FlowFigures",
     "FlowReleasedReply",
     "FlowRunReply",
     "FlowSettings",
@@ -189,6 +208,8 @@ __all__ = [
     "HandleReply",
     "Happened",
     "Hello",
+    "HistogramData",
+    "HistogramReply",
     "HistoryReply",
     "HostCall",
     "HostOutcome",
@@ -198,12 +219,16 @@ __all__ = [
     "Inspect",
     "InspectStream",
     "InvokeGuest",
+    "KeepRegistry",
+    "LevelSwitch",
     "ListLive",
     "LiveBuffer",
     "LiveCount",
     "LiveReply",
     "Message",
+    "ObserveFlow",
     "ObserveGuest",
+    "ObservedReply",
     "OpenGuest",
     "OpenResources",
     "OpenStream",
@@ -221,6 +246,9 @@ __all__ = [
     "ReclaimedReply",
     "RegisterComponent",
     "RegisterFlow",
+    "RegistryOutcome",
+    "RegistryReply",
+    "RegistryStep",
     "Release",
     "ReleaseFlow",
     "Reply",
@@ -240,6 +268,7 @@ __all__ = [
     "StartGuest",
     "StartProject",
     "StreamDefaults",
+    "StreamFigures",
     "StreamReply",
     "StreamStats",
     "ThreadReply",
@@ -247,6 +276,7 @@ __all__ = [
     "TierSetting",
     "Transfer",
     "Unsupported",
+    "Window",
     "Write",
     "facet_of",
     "features_of",
@@ -297,6 +327,9 @@ AnyRequest = (
     | CloseGuest
     | StartGuest
     | InvokeGuest
+    | FillHistogram
+    | KeepRegistry
+    | ObserveFlow
 )
 
 AnyReply = (
@@ -327,6 +360,9 @@ AnyReply = (
     | GuestSeenReply
     | GuestStartedReply
     | GuestInvokedReply
+    | HistogramReply
+    | RegistryReply
+    | ObservedReply
 )
 
 

@@ -26,7 +26,13 @@ class Facet(StrEnum):
     CLI = "cli"
 
 
-FACET_VERSIONS = {Facet.RESOURCES: 1, Facet.STREAMS: 1, Facet.FLOWS: 1, Facet.GUESTS: 1}
+FACET_VERSIONS = {
+    Facet.RESOURCES: 1,
+    Facet.STREAMS: 1,
+    Facet.FLOWS: 1,
+    Facet.GUESTS: 1,
+    Facet.OBSERVABILITY: 1,
+}
 """The facets with messages in this version of the protocol; the others are names only, and a subject may not claim them yet."""
 
 

@@ -30,6 +30,9 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "flows.run/events=deq": "elements that a consumer takes are in the trace",
         "flows.run/events=credits": "`enq` and `deq` show the stream's credits",
         "resources.borrow/borrower=host": "the host can borrow",
+        "observability.histogram/kind=custom": "histograms with edges of one's own",
+        "observability.run/average-depth": "streams know the average depth of their queue",
+        "observability.run/windows": "what was measured between two readings can be told",
     }
 )
 """Every feature, and what it is. Those of a trace say what a runtime can be seen to do, not what it must do."""

@@ -12,6 +12,7 @@ from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
+from conformance.subjects.reference.observability import ReferenceObservability
 from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
@@ -49,6 +50,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         streams=ReferenceStreams(parts),
         flows=ReferenceFlows(parts),
         guests=ReferenceGuests(parts),
+        observability=ReferenceObservability(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,
     )

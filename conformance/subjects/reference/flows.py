@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
@@ -24,7 +25,7 @@ from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.engine.scripted import ScriptedInstance
 from torvyn_ref.errors import TorvynError, TorvynErrors
-from torvyn_ref.events import Observer
+from torvyn_ref.events import Observer, Observers
 from torvyn_ref.flow import (
     ConsumerFirst,
     EdgeDef,
@@ -59,6 +60,14 @@ Together = Callable[[Sequence[Callable[[], None]]], None]
 _DONE = p.Done()
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who else hears a flow's events, and who is told how many calls have returned."""
+
+    observer: Observer | None = None
+    after_call: Callable[[int], object] = lambda _calls: None
+
+
 class ReferenceFlows:
     """Whole flows behind the messages `flows.*`."""
 
@@ -67,11 +76,17 @@ class ReferenceFlows:
 
     def run(self, request: p.RunFlow) -> p.FlowRunReply:
         """Run a flow to its end."""
-        spec = request.spec
+        return self.play(request.spec, lambda _clock: Watch())
+
+    def play(self, spec: p.FlowSpec, watch: Callable[[VirtualClock], Watch]) -> p.FlowRunReply:
+        """Run a flow to its end, while somebody watches."""
         clock = VirtualClock()
         time = SimulatedTime(clock)
         writer = TraceWriter(clock)
         observer = self._parts.observe(writer)
+        watching = watch(clock)
+        if watching.observer is not None:
+            observer = Observers([observer, watching.observer])
         manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
         writer.manager = manager
         if any(command.do != "cancel" for command in spec.commands):
@@ -79,8 +94,13 @@ class ReferenceFlows:
         owners = map(Owner, count(1))
         driver, instances = self.prepare(spec, flow=FLOW, owners=owners, manager=manager, observer=observer, time=time)
         shell = _Shell(driver, spec, time, self._parts.together)
+
+        def after_call(calls: int) -> None:
+            shell.called(calls)
+            watching.after_call(calls)
+
         try:
-            report = simulate(shell, instances, time, after_call=shell.called)  # type: ignore[arg-type]  # a driver to all that simulate asks
+            report = simulate(shell, instances, time, after_call=after_call)  # type: ignore[arg-type]  # a driver to all that simulate asks
         except TorvynError as error:  # a running flow refuses nothing: this is a defect of the runtime, and must not read as a refusal
             raise RuntimeError(f"the runtime broke inside a flow: {error}") from error
         trace = writer.events

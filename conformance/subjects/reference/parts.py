@@ -18,6 +18,7 @@ from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
 from torvyn_ref.host import Host
 from torvyn_ref.ids import Ids
+from torvyn_ref.observe import FlowReading, Histogram, MetricsObserver, Registry
 from torvyn_ref.reactor.coordinator import Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
 from torvyn_ref.resources.states import LEGAL
@@ -54,6 +55,10 @@ class ReferenceParts:
         together: runs tasks in threads of their own.
         instance: what becomes of every instance of the facet guests.
         context: what becomes of the context that it is given.
+        histogram: makes the histogram of the facet observability.
+        registry: makes its registry of metrics.
+        metrics: makes the observer that feeds a flow's metrics.
+        window: tells what was measured between two readings.
     """
 
     manager: MakeManager = ResourceManager
@@ -73,3 +78,7 @@ class ReferenceParts:
     together: Callable[[Sequence[Callable[[], None]]], None] = run_together
     instance: Callable[[Instance], Instance] = lambda instance: instance
     context: Callable[[FlowContext], FlowContext] = lambda context: context
+    histogram: Callable[..., Histogram] = Histogram
+    registry: Callable[..., Registry] = Registry
+    metrics: Callable[..., MetricsObserver] = MetricsObserver
+    window: Callable[[FlowReading, FlowReading], FlowReading] = lambda first, last: last.since(first)
