@@ -65,12 +65,14 @@ bench-chart: setup  ## Measure the ratios again and redraw docs/images/speed.svg
 	@$(BIN)/python -m benchmarks.ratio --format json > docs/images/speed.json.new && mv docs/images/speed.json.new docs/images/speed.json
 	@$(BIN)/python -m benchmarks.chart docs/images/speed.json docs/images/speed.svg
 
-screenshots: setup  ## Draw docs/images/: judges the reference and a mutant, and shows their reports in Chromium
+screenshots: setup  ## Draw docs/images/: judges the reference, the zoo, a mutant and a component, and shows their reports in Chromium
 	@mkdir -p reports/screenshots
 	@$(BIN)/torvyn-conformance run --subject reference --jobs 2 --report reports/screenshots/reference.json > /dev/null; test $$? -ne 3
-	@$(BIN)/torvyn-conformance report reports/screenshots/reference.json --output reports/screenshots/reference.html
+	@test -f reports/mutants.json || $(MAKE) mutants
+	@$(BIN)/torvyn-conformance report reports/screenshots/reference.json --mutants reports/mutants.json --output reports/screenshots/reference.html
 	@$(BIN)/torvyn-conformance run --subject mutant:no-hysteresis --jobs 2 --report reports/screenshots/mutant.html \
 	  --traces reports/screenshots/traces > /dev/null; test $$? -eq 1
+	@$(BIN)/torvyn-conformance component corpus/components/leak-borrow.wasm --report reports/screenshots/component.html > /dev/null; test $$? -eq 1
 	@$(BIN)/python docs/screenshots.py reports/screenshots
 
 deep: setup  ## The long profiles: every check with many more examples, every test

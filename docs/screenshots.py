@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/images/: the HTML report of two runs, and the time-travel page (`make screenshots`).
+"""Draw the pictures of docs/images/: the HTML report of two runs, a trace's page and a component's (`make screenshots`).
 
 Needs Debian's chromium and chromium-driver; fonts-inter and fonts-jetbrains-mono make the pictures look like the committed ones. The pages
 are those of real runs: the reference, and a mutant that turns pressure off too early. Each picture is reduced to a palette, under 150 KiB.
@@ -39,16 +39,20 @@ class Shot:
 SHOTS = (
     Shot("report-reference", "reference.html", 1180, 1010),
     Shot("report-rules", "reference.html", 1180, 930, at="rules"),
+    Shot("kill-matrix", "reference.html", 1180, 1000, at="mutants"),
     Shot("report-mutant", "mutant.html", 1180, 1000, at="failures"),
     Shot("report-phone", "mutant.html", 390, 844, dark=True),
     Shot("time-travel", "traces/WMK-002.off-at-the-low-mark-end-to-end.html", 1180, 1080),
+    Shot("time-travel-phone", "traces/WMK-002.off-at-the-low-mark-end-to-end.html", 390, 844, dark=True),
+    Shot("component", "component.html", 1180, 1080),
+    Shot("component-phone", "component.html", 390, 844, dark=True),
 )
 
 
 def main() -> int:
     """Draw every picture whose page is there; say how large each is."""
     parser = argparse.ArgumentParser(description="Draw the pictures of docs/images/.")
-    parser.add_argument("pages", type=Path, help="the folder with reference.html, mutant.html and traces/")
+    parser.add_argument("pages", type=Path, help="the folder with reference.html, mutant.html, component.html and traces/")
     folder = parser.parse_args().pages.resolve()
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     missing = [str(folder / shot.page) for shot in SHOTS if not (folder / shot.page).is_file()]

@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from conformance.claims import Claim, ClaimFinding
+from conformance.mutants import zoo
 from conformance.report.html import html
 from conformance.report.json import KnownLine
 from conformance.report.killmatrix import decode_kills
@@ -247,6 +248,55 @@ def test_survivors_come_first_in_the_kill_matrix(page):
         assert words in lines[1]
     assert "1 mutant survived" in page.find_element(By.ID, "mutants").text
     assert "1 of 2 seeded faults found" in page.find_element(By.ID, "mutants").text
+
+
+AT_ITS_END = """
+const [region, done] = arguments;
+const look = () => region.scrollTop + region.clientHeight >= region.scrollHeight - 2 ? done(true) : requestAnimationFrame(look);
+look();
+"""
+
+
+@pytest.fixture(scope="module")
+def whole_zoo():
+    """A matrix with every mutant of the zoo, each killed for what it breaks, and one that is not."""
+    mutants = [
+        {
+            "name": each.name,
+            "summary": each.summary,
+            "breaks": list(each.rules),
+            "killed": number > 0,
+            "killed_by": list(each.rules) if number else [],
+            "spared_by": [] if number else list(each.rules),
+            "kills": [{"rule": rule, "check": "a-check-with-a-long-name", "how": "drawn", "examples": 9} for rule in each.rules if number],
+        }
+        for number, each in enumerate(zoo.all_mutants())
+    ]
+    return {"total": len(mutants), "killed": len(mutants) - 1, "mutants": mutants, "problems": ["one survives"]}
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_whole_zoo_fits_on_the_page_with_every_mutant_in_map_and_list(visit, report, whole_zoo, width, contrast):
+    page = visit(html(report, decode_kills(json.dumps(whole_zoo).encode())), width=width, height=740)
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    section = page.find_element(By.ID, "mutants")
+    assert f"{whole_zoo['killed']} of {whole_zoo['total']} seeded faults found" in section.text
+    names = [each.get_attribute("textContent") for each in section.find_elements(By.CSS_SELECTOR, ".kills tbody th .mono")]
+    assert sorted(names) == sorted(each["name"] for each in whole_zoo["mutants"])
+    assert names[0] == whole_zoo["mutants"][0]["name"], "the survivor comes first"
+    assert len(section.find_elements(By.CSS_SELECTOR, ".squares .sq.o-fail")) == 1
+    assert len(section.find_elements(By.CSS_SELECTOR, ".squares .sq")) == whole_zoo["total"]
+    assert page.execute_script(contrast) == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_kill_matrix_is_walked_through_with_the_keyboard(visit, report, whole_zoo, width):
+    page = visit(html(report, decode_kills(json.dumps(whole_zoo).encode())), width=width, height=740)
+    region = page.find_element(By.CSS_SELECTOR, "[aria-label='Kill matrix']")
+    page.execute_script("arguments[0].focus()", region)
+    assert page.execute_script("return document.activeElement === arguments[0]", region)
+    press(page, Keys.END)
+    assert page.execute_async_script(AT_ITS_END, region)
 
 
 def test_a_run_without_failures_has_no_section_for_them(visit, make_report):
