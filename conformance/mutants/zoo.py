@@ -9,6 +9,7 @@ from __future__ import annotations
 from conformance.mutants import (
     faulty_beside,
     faulty_buffers,
+    faulty_comparisons,
     faulty_contents,
     faulty_copies,
     faulty_demand,
@@ -44,6 +45,7 @@ ROOMS = (
     faulty_metrics,
     faulty_reports,
     faulty_buffers,
+    faulty_comparisons,
     guests,
     faulty_pools,
     faulty_projects,

@@ -102,6 +102,17 @@ class ObservabilityFacet(Protocol):
     def run(self, request: p.ObserveFlow, /) -> p.ObservedReply: ...  # noqa: D102
 
 
+class ContractsFacet(Protocol):
+    """Contracts checked, compared, composed and linked; see the messages `contracts.*`."""
+
+    def check(self, request: p.CheckComponent, /) -> p.ContractCheckedReply: ...  # noqa: D102
+    def compare(self, request: p.ComparePackages, /) -> p.ContractsComparedReply: ...  # noqa: D102
+    def meet(self, request: p.MeetRequirement, /) -> p.ContractCheckedReply: ...  # noqa: D102
+    def compose(self, request: p.ComposeComponents, /) -> p.ContractCheckedReply: ...  # noqa: D102
+    def identify(self, request: p.IdentifyComponent, /) -> p.ComponentIdentifiedReply: ...  # noqa: D102
+    def link(self, request: p.LinkPipelines, /) -> p.PipelinesLinkedReply: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
@@ -120,6 +131,7 @@ class PythonSubject:
     flows: FlowsFacet | None = None
     guests: GuestsFacet | None = None
     observability: ObservabilityFacet | None = None
+    contracts: ContractsFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)

@@ -13,6 +13,7 @@ import msgspec
 
 from conformance.errors import NotOffered, Refused, SubjectBrokeError, SubjectError, SubjectProtocolError, SubjectTimeoutError
 from conformance.subjects import protocol as p
+from conformance.subjects.contracts import ContractsClient
 from conformance.subjects.guests import GuestsClient
 from conformance.subjects.observability import ObservabilityClient
 
@@ -33,6 +34,12 @@ OPENING: frozenset[type[p.Request]] = frozenset(
         p.FillHistogram,
         p.KeepRegistry,
         p.ObserveFlow,
+        p.CheckComponent,
+        p.ComparePackages,
+        p.MeetRequirement,
+        p.ComposeComponents,
+        p.IdentifyComponent,
+        p.LinkPipelines,
     }
 )
 """The requests that start over: nothing that was asked before them matters to what follows."""
@@ -104,6 +111,7 @@ class Session:
         self.flows = FlowsClient(self)
         self.guests = GuestsClient(self.ask)
         self.observability = ObservabilityClient(self.ask)
+        self.contracts = ContractsClient(self.ask)
 
     # ---- what the subject offers
 

@@ -76,6 +76,7 @@ def link(
     strict: bool = False,
     wasi: Collection[str] = CAPABILITIES,
     upstream_exports: bool = False,
+    skip_unresolved: bool = False,
 ) -> Mapping[str, Linked]:
     """Check every node of a flow and return them linked, in the order given.
 
@@ -86,6 +87,7 @@ def link(
         wasi: the WASI interfaces that the engine can serve, by name without version.
         upstream_exports: the engine can serve an import from a direct upstream's exports (LINK-012). This runtime's cannot, because every
             component has a store of its own: such an import is then unresolved.
+        skip_unresolved: an import that nothing serves is left without a binding, and is no error (LINK-020).
 
     Raises:
         TorvynError, TorvynErrors: everything that is wrong, over all nodes.
@@ -106,7 +108,8 @@ def link(
             try:
                 bindings.append(_bind(import_name, candidate, resolution, by_node, wasi, upstream_exports=upstream_exports))
             except TorvynError as error:
-                errors.append(error)
+                if not (skip_unresolved and error.kind == "unresolved-import"):
+                    errors.append(error)
         if world is not None and resolution is not None:
             linked[candidate.node] = Linked(candidate.node, world, resolution, tuple(bindings))
     raise_all(errors)

@@ -68,13 +68,21 @@ class Topology:
     levels: tuple[int, ...]
 
     @classmethod
-    def build(cls, stages: Sequence[StageDef], edges: Sequence[EdgeDef], *, where: str | None = None) -> Topology:
-        """Validate and order a graph.
+    def build(
+        cls,
+        stages: Sequence[StageDef],
+        edges: Sequence[EdgeDef],
+        *,
+        where: str | None = None,
+        max_fan_out: int = MAX_FAN,
+        max_fan_in: int = MAX_FAN,
+    ) -> Topology:
+        """Validate and order a graph; a graph may have limits of its own for the edges of a port (LINK-007).
 
         Raises:
             TopologyError: a defect; TorvynErrors when there are several.
         """
-        raise_all(_defects(stages, edges, where))
+        raise_all(_defects(stages, edges, where, max_fan_out, max_fan_in))
         order = _kahn([stage.name for stage in stages], edges)
         by_name = {stage.name: stage for stage in stages}
         level = dict.fromkeys(order, 0)
@@ -87,7 +95,9 @@ class Topology:
         return cls(tuple(by_name[name] for name in order), tuple(edges), tuple(level[name] for name in order))
 
 
-def _defects(stages: Sequence[StageDef], edges: Sequence[EdgeDef], where: str | None) -> list[TopologyError]:
+def _defects(
+    stages: Sequence[StageDef], edges: Sequence[EdgeDef], where: str | None, max_fan_out: int, max_fan_in: int
+) -> list[TopologyError]:
     errors: list[TopologyError] = []
 
     def found(kind: str, message: str, code: str, **fields: Any) -> None:
@@ -116,13 +126,13 @@ def _defects(stages: Sequence[StageDef], edges: Sequence[EdgeDef], where: str | 
     for ends, count in Counter((e.source, e.source_port, e.target, e.target_port) for e in edges).items():
         if count > 1:
             found("parallel-edges", f"{count} edges connect {ends[0]}:{ends[1]} to {ends[2]}:{ends[3]}", "E0205", stage=ends[0])
-    for kind, fans in (
-        ("fan-out", Counter((e.source, e.source_port) for e in edges)),
-        ("fan-in", Counter((e.target, e.target_port) for e in edges)),
+    for kind, limit, fans in (
+        ("fan-out", max_fan_out, Counter((e.source, e.source_port) for e in edges)),
+        ("fan-in", max_fan_in, Counter((e.target, e.target_port) for e in edges)),
     ):
         for (name, port), count in fans.items():
-            if count > MAX_FAN:
-                found(kind, f"{name}:{port} has {count} edges, at most {MAX_FAN} are allowed", "E0925", stage=name)
+            if count > limit:
+                found(kind, f"{name}:{port} has {count} edges, at most {limit} are allowed", "E0925", stage=name)
     _role_defects(stages, edges, found)
     known = [edge for edge in edges if edge.source in names and edge.target in names and edge.source != edge.target]
     order = _kahn(list(names), known)

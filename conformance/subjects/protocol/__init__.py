@@ -27,6 +27,30 @@ from conformance.subjects.protocol.base import (
     Request,
     TierSetting,
 )
+from conformance.subjects.protocol.contracts import (
+    CheckComponent,
+    ComparePackages,
+    ComponentIdentifiedReply,
+    ComposeComponents,
+    Connection,
+    ContractChange,
+    ContractCheckedReply,
+    ContractsComparedReply,
+    Diagnostic,
+    IdentifyComponent,
+    ImportBinding,
+    LinkedEdge,
+    LinkedNode,
+    LinkOutcome,
+    LinkPipelines,
+    MeetRequirement,
+    Part,
+    Pipeline,
+    PipelineEdge,
+    PipelineNode,
+    PipelinesLinkedReply,
+    SourceLocation,
+)
 from conformance.subjects.protocol.features import FEATURES, features_of
 from conformance.subjects.protocol.flows import (
     Answer,
@@ -171,18 +195,27 @@ __all__ = [
     "Bye",
     "BytesReply",
     "CallGuest",
+    "CheckComponent",
     "Clone",
     "CloseCopies",
     "CloseGuest",
     "Command",
+    "ComparePackages",
     "CompleteStream",
     "ComponentFigures",
+    "ComponentIdentifiedReply",
+    "ComposeComponents",
     "Concurrent",
+    "Connection",
+    "ContractChange",
+    "ContractCheckedReply",
+    "ContractsComparedReply",
     "CopiesReply",
     "CopyCounters",
     "CopyRoute",
     "CountReply",
     "Declaration",
+    "Diagnostic",
     "Done",
     "EdgeSpec",
     "EndBorrow",
@@ -216,15 +249,22 @@ __all__ = [
     "HostRunReply",
     "HostStep",
     "HostedFlow",
+    "IdentifyComponent",
+    "ImportBinding",
     "Inspect",
     "InspectStream",
     "InvokeGuest",
     "KeepRegistry",
     "LevelSwitch",
+    "LinkOutcome",
+    "LinkPipelines",
+    "LinkedEdge",
+    "LinkedNode",
     "ListLive",
     "LiveBuffer",
     "LiveCount",
     "LiveReply",
+    "MeetRequirement",
     "Message",
     "ObserveFlow",
     "ObserveGuest",
@@ -232,6 +272,11 @@ __all__ = [
     "OpenGuest",
     "OpenResources",
     "OpenStream",
+    "Part",
+    "Pipeline",
+    "PipelineEdge",
+    "PipelineNode",
+    "PipelinesLinkedReply",
     "PoolCounters",
     "PoolReply",
     "PopValue",
@@ -263,6 +308,7 @@ __all__ = [
     "SetContentType",
     "ShutdownCounts",
     "SignalProject",
+    "SourceLocation",
     "StageSpec",
     "StageStats",
     "StartGuest",
@@ -330,6 +376,12 @@ AnyRequest = (
     | FillHistogram
     | KeepRegistry
     | ObserveFlow
+    | CheckComponent
+    | ComparePackages
+    | MeetRequirement
+    | ComposeComponents
+    | IdentifyComponent
+    | LinkPipelines
 )
 
 AnyReply = (
@@ -363,6 +415,10 @@ AnyReply = (
     | HistogramReply
     | RegistryReply
     | ObservedReply
+    | ContractCheckedReply
+    | ContractsComparedReply
+    | ComponentIdentifiedReply
+    | PipelinesLinkedReply
 )
 
 

@@ -32,6 +32,7 @@ FACET_VERSIONS = {
     Facet.FLOWS: 1,
     Facet.GUESTS: 1,
     Facet.OBSERVABILITY: 1,
+    Facet.CONTRACTS: 1,
 }
 """The facets with messages in this version of the protocol; the others are names only, and a subject may not claim them yet."""
 

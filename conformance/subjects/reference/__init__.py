@@ -10,6 +10,7 @@ from importlib.metadata import version
 from conformance.errors import Refused
 from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
+from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
 from conformance.subjects.reference.observability import ReferenceObservability
@@ -51,6 +52,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         flows=ReferenceFlows(parts),
         guests=ReferenceGuests(parts),
         observability=ReferenceObservability(parts),
+        contracts=ReferenceContracts(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,
     )

@@ -52,8 +52,7 @@ class ReferenceGuests:
         self._end()
         if request.tracing:
             raise NotOffered("the reference runtime has no tracing")
-        compiled = _compiled(request.engine, request.component)
-        self._guest = _Guest(self._parts, request, compiled)
+        self._guest = _Guest(self._parts, request, compiled(request.engine, request.component))
         # A store must not outlive the process's modules, and nobody is obliged to close a guest.
         self._abandon = finalize(self, self._guest.abandon)
         return _DONE
@@ -68,7 +67,7 @@ class ReferenceGuests:
         self._component = request.component or self._component
         if not self._component:
             raise Refused("no-component", "no component has been started yet, so none can be started again")
-        handled = HandledGuest(self._parts, request, _compiled(request.engine, self._component))
+        handled = HandledGuest(self._parts, request, compiled(request.engine, self._component))
         self._handled = handled
         self._abandon = finalize(self, handled.abandon)
         return handled.started()
@@ -203,8 +202,8 @@ def _let_go() -> None:
     _engine.cache_clear()
 
 
-def _compiled(engine: str, component: bytes) -> Compiled:
-    """Compile with the engine of this name, or of the subject's choice.
+def compiled(engine: str, component: bytes) -> Compiled:
+    """Compile with the engine of this name, or of the subject's choice; the latest ones are kept.
 
     Raises:
         Refused: there is no such engine.

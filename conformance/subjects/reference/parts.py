@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from conformance.subjects.reference.threads import run_together
@@ -12,6 +13,14 @@ from torvyn_ref.calls import FlowContext
 from torvyn_ref.config import Flow, Project, load
 from torvyn_ref.config.project import StreamSettings
 from torvyn_ref.config.schema import Edge
+from torvyn_ref.contract.check import check
+from torvyn_ref.contract.compatibility import Comparison, compare
+from torvyn_ref.contract.composition import Part, compose
+from torvyn_ref.contract.diagnostics import Diagnostic, of_breaking
+from torvyn_ref.contract.linker import Linker
+from torvyn_ref.contract.requirements import meet
+from torvyn_ref.contract.wit import Package
+from torvyn_ref.contract.world import World, identify
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
@@ -59,6 +68,13 @@ class ReferenceParts:
         registry: makes its registry of metrics.
         metrics: makes the observer that feeds a flow's metrics.
         window: tells what was measured between two readings.
+        check_component: checks a component's project in a directory.
+        compare: compares two versions of a package.
+        tell_breaking: says what is breaking about a comparison.
+        meet: tells what speaks against a provider.
+        compose: tells what keeps components from working together.
+        identify: tells what a component is.
+        linker: makes the linker of pipelines.
     """
 
     manager: MakeManager = ResourceManager
@@ -82,3 +98,10 @@ class ReferenceParts:
     registry: Callable[..., Registry] = Registry
     metrics: Callable[..., MetricsObserver] = MetricsObserver
     window: Callable[[FlowReading, FlowReading], FlowReading] = lambda first, last: last.since(first)
+    check_component: Callable[[Path], tuple[Diagnostic, ...]] = check
+    compare: Callable[[Package, Package], Comparison] = compare
+    tell_breaking: Callable[[Comparison], tuple[Diagnostic, ...]] = of_breaking
+    meet: Callable[[Package, Package, Sequence[str]], tuple[Diagnostic, ...]] = meet
+    compose: Callable[[Sequence[Part], Sequence[tuple[str, str]]], tuple[Diagnostic, ...]] = compose
+    identify: Callable[..., World] = identify
+    linker: Callable[[], Linker] = Linker
