@@ -218,6 +218,8 @@ class Planner:
         topology = self._topology(flow, roles, place) if len(roles) == len(flow.nodes) else None
         resolved = self._resolve(flow, fed, place)
         compiled = self._compile(resolved, place)
+        if topology is None:  # a wrong graph comes first: what it does to imports is its consequence (LINK-021)
+            raise_all(self._errors)
         linked = self._link(flow, flow_name, resolved, {node: compiled[node] for node in compiled if node in roles}, place)
         raise_all(self._errors)
         assert topology is not None

@@ -5,12 +5,12 @@ Nothing is started. What a flow needs to start is in `torvyn_ref.planning`, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from torvyn_ref.calls import Role
-from torvyn_ref.contract.link import Binding, Candidate, link
+from torvyn_ref.contract.link import Binding, Candidate, Linked, link
 from torvyn_ref.contract.world import role_of_interface
 from torvyn_ref.engine.protocol import ComponentShape
 from torvyn_ref.errors import TorvynError, TorvynErrors, raise_all
@@ -77,9 +77,9 @@ class Linker:
             topology_only: an import that nothing serves is no reason to refuse it (LINK-020).
 
         Raises:
-            TorvynError, TorvynErrors: all that is wrong with the graph (what `topology.Topology.build` and `world.role_of_interface` raise,
-                and empty-pipeline-name, E0205); or, when nothing is, all that is wrong with imports and capabilities, over all nodes
-                (what `link.link` raises): who mends the graph first need not read the consequences of its faults (LINK-021).
+            TorvynError, TorvynErrors: all that is wrong with the graph (what `topology.Topology.build` and `world.role_of_interface`
+                raise, and empty-name for the pipeline, E0205); or, when nothing is, all that is wrong with imports and capabilities, over
+                all nodes (what `link.link` raises): who mends the graph first need not read the consequences of its faults (LINK-021).
         """
         topology = self._topology(pipeline)
         candidates = [
@@ -94,14 +94,19 @@ class Linker:
             )
             for node in pipeline.nodes
         ]
-        linked = link(candidates, Policy.DENY_ALL, upstream_exports=True, skip_unresolved=topology_only)
+        linked = self._bind(candidates, topology_only=topology_only)
         nodes = tuple(LinkedNode(stage.name, stage.role, linked[stage.name].bindings) for stage in topology.stages)
         return LinkedPipeline(pipeline.name, nodes, tuple((next(self._streams), edge) for edge in topology.edges))
 
+    def _bind(self, candidates: Sequence[Candidate], *, topology_only: bool) -> Mapping[str, Linked]:
+        """Find what serves everybody's imports."""
+        return link(candidates, Policy.DENY_ALL, upstream_exports=True, skip_unresolved=topology_only)
+
     def _topology(self, pipeline: Pipeline) -> Topology:
+        """Judge the graph, every defect of it."""
         errors: list[TorvynError] = []
         if not pipeline.name:
-            errors.append(TopologyError("empty-pipeline-name", "the pipeline has no name", code="E0205"))
+            errors.append(TopologyError("empty-name", "the pipeline has no name", code="E0205"))
         stages: list[StageDef] = []
         for node in pipeline.nodes:
             try:
