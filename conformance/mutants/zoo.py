@@ -23,6 +23,7 @@ from conformance.mutants import (
     faulty_links,
     faulty_lives,
     faulty_metrics,
+    faulty_packing,
     faulty_pools,
     faulty_projects,
     faulty_reports,
@@ -62,6 +63,7 @@ ROOMS = (
     subtle_resources,
     subtle_flows,
     faulty_beside,
+    faulty_packing,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

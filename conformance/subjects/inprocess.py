@@ -113,6 +113,27 @@ class ContractsFacet(Protocol):
     def link(self, request: p.LinkPipelines, /) -> p.PipelinesLinkedReply: ...  # noqa: D102
 
 
+class PackagingFacet(Protocol):
+    """Components packed, published, found again and let in; see the messages `packaging.*`."""
+
+    def pack(self, request: p.Pack, /) -> p.PackedReply: ...  # noqa: D102
+    def unpack(self, request: p.Unpack, /) -> p.Done: ...  # noqa: D102
+    def inspect(self, request: p.InspectArtifact, /) -> p.InspectedReply: ...  # noqa: D102
+    def parse(self, request: p.ParseReference, /) -> p.ReferenceReply: ...  # noqa: D102
+    def publish(self, request: p.Publish, /) -> p.PublishedReply: ...  # noqa: D102
+    def resolve(self, request: p.ResolveComponent, /) -> p.ComponentReply: ...  # noqa: D102
+    def forget(self, request: p.ForgetCached, /) -> p.Done: ...  # noqa: D102
+    def admit(self, request: p.Admit, /) -> p.AdmittedReply: ...  # noqa: D102
+    def write_record(self, request: p.WriteRecord, /) -> p.RecordReply: ...  # noqa: D102
+    def read_record(self, request: p.ReadRecord, /) -> p.RecordReply: ...  # noqa: D102
+
+
+class MorePackaging(PackagingFacet, Protocol):
+    """The messages `packaging.*` that a subject without a signer of its own leaves out."""
+
+    def sign(self, request: p.Sign, /) -> p.SignedReply: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
@@ -132,6 +153,7 @@ class PythonSubject:
     guests: GuestsFacet | None = None
     observability: ObservabilityFacet | None = None
     contracts: ContractsFacet | None = None
+    packaging: PackagingFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)

@@ -26,6 +26,11 @@ WORDS = MappingProxyType(
         "content_type": "text/plain",
         "buffer_content_type": "text/plain",
         "policy": "block-producer",
+        "project": "/nonexistent/project",
+        "output": "/nonexistent/output",
+        "into": "/nonexistent/directory",
+        "file": "/nonexistent/component-1.0.0.torvyn",
+        "home": "/nonexistent/home",
         "state": "owned",
         "previous_state": "owned",
         "previous_owner": "component-1",
@@ -69,6 +74,9 @@ GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType
         p.PushedReply: p.PushedReply("enqueued", p.StreamReply(1, 3, 4, 2, "normal", may_produce=True, is_complete=False)),
         p.PoppedReply: p.PoppedReply(7, p.StreamReply(0, 4, 4, 2, "normal", may_produce=True, is_complete=False)),
         p.StreamReply: p.StreamReply(0, 4, 4, 2, "normal", may_produce=True, is_complete=False),
+        p.Publish: p.Publish("/nonexistent/component-1.0.0.torvyn", "127.0.0.1:1/team/component", "/nonexistent/home"),
+        p.ParseReference: p.ParseReference("oci://registry.example:5000/team/component:1.0.0"),
+        p.WriteRecord: p.WriteRecord(p.SignatureRecord("unsigned", "nobody", "2026-01-02T03:04:05Z", verified=False)),
         p.Unsupported: p.Unsupported("streams here never end"),
     }
 )

@@ -16,6 +16,7 @@ from conformance.subjects import protocol as p
 from conformance.subjects.contracts import ContractsClient
 from conformance.subjects.guests import GuestsClient
 from conformance.subjects.observability import ObservabilityClient
+from conformance.subjects.packaging import PackagingClient
 
 T = TypeVar("T", bound=p.Reply)
 
@@ -112,6 +113,7 @@ class Session:
         self.guests = GuestsClient(self.ask)
         self.observability = ObservabilityClient(self.ask)
         self.contracts = ContractsClient(self.ask)
+        self.packaging = PackagingClient(self.ask)
 
     # ---- what the subject offers
 

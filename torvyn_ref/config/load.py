@@ -110,6 +110,30 @@ def load(
     )
 
 
+def read_manifest(raw: bytes, *, origin: str) -> Manifest | PackageManifest:
+    """Read the manifest inside an artifact: checked like a project's, with no other layer over it and no variable put in.
+
+    Raises:
+        TorvynError: as `load`, about the bytes alone.
+    """
+    errors: list[TorvynError] = []
+    tree = _parse(raw, origin, errors)
+    if tree is None:
+        raise_all(errors)
+        raise AssertionError("a manifest that could not be parsed left an error")
+    model = PackageManifest if isinstance(tree.get("component"), dict) else Manifest
+    merged = merge([Layer(origin, canonical(tree, model, origin=origin, errors=errors))], fallback=origin)
+    validated: Manifest | PackageManifest | None = None
+    try:
+        validated = model.model_validate(merged.tree)
+    except ValidationError as error:
+        errors += explain(error, model, merged)
+    errors += check(merged)
+    raise_all(_bounded(errors, Path(origin)))
+    assert validated is not None  # validation either returned or left an error
+    return validated
+
+
 def _user_file(environment: Mapping[str, str]) -> Path | None:
     """Return the path of the user's configuration, or None when the environment names no home."""
     if base := environment.get("XDG_CONFIG_HOME"):
@@ -138,6 +162,15 @@ def _read(file: Path, errors: list[TorvynError]) -> Tree | None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         failed("unreadable", f"the file cannot be read: {reason}", "E0703")
         return None
+    return _parse(raw, str(file), errors)
+
+
+def _parse(raw: bytes, origin: str, errors: list[TorvynError]) -> Tree | None:
+    """Parse a file's bytes, or note why that failed."""
+
+    def failed(kind: str, message: str, code: str) -> None:
+        errors.append(refused(kind, message, origin=origin, path=(), code=code))
+
     if len(raw) > MAX_FILE_BYTES:
         failed("too-large", f"the file is larger than {MAX_FILE_BYTES} bytes", "E0703")
         return None

@@ -16,6 +16,12 @@ from torvyn_ref.packaging.artifact import DEFAULT_LIMITS, Limits, check_componen
 from torvyn_ref.packaging.errors import refused
 from torvyn_ref.packaging.files import read_bounded
 
+COMPONENT: Final = "component.wasm"
+MANIFEST: Final = "Torvyn.toml"
+PROVENANCE: Final = "provenance.json"
+WIT: Final = "wit"
+"""The entries of an archive; what else it holds is ignored."""
+
 _KIND: Final = "corrupt-artifact"
 _MAX_ENTRIES: Final = 1000
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
@@ -28,17 +34,24 @@ def read_archive(path: Path, limits: Limits = DEFAULT_LIMITS) -> Mapping[str, by
         TorvynError: not-found, unreadable, too-large; corrupt-artifact for a broken archive, a duplicate, a link, an escaping name, a
             missing component.wasm or Torvyn.toml, or provenance that is no JSON (OCI-007); not-a-component.
     """
-    where = str(path)
-    most = limits.component + limits.other_blob
-    files = _entries(_decompressed(read_bounded(path, most), most, where), where)
-    for name in ("component.wasm", "Torvyn.toml"):
+    return archive_files(read_bounded(path, limits.component + limits.other_blob), where=str(path), limits=limits)
+
+
+def archive_files(raw: bytes, *, where: str, limits: Limits = DEFAULT_LIMITS) -> Mapping[str, bytes]:
+    """Return the files of an archive that is in memory.
+
+    Raises:
+        TorvynError: as `read_archive`, about the bytes alone.
+    """
+    files = _entries(_decompressed(raw, limits.component + limits.other_blob, where), where)
+    for name in (COMPONENT, MANIFEST):
         if name not in files:
             raise refused(_KIND, f"the archive holds no {name}", where=where)
-    if "provenance.json" in files:
-        parse_json(files["provenance.json"], kind=_KIND, what="provenance.json", where=where)
-    if len(files["component.wasm"]) > limits.component:
-        raise refused("too-large", f"component.wasm is larger than {limits.component} bytes", where=where)
-    check_component(files["component.wasm"], where=f"{where}: component.wasm")
+    if PROVENANCE in files:
+        parse_json(files[PROVENANCE], kind=_KIND, what=PROVENANCE, where=where)
+    if len(files[COMPONENT]) > limits.component:
+        raise refused("too-large", f"{COMPONENT} is larger than {limits.component} bytes", where=where)
+    check_component(files[COMPONENT], where=f"{where}: {COMPONENT}")
     return files
 
 

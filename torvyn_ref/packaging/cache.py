@@ -15,10 +15,10 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.packaging.artifact import DEFAULT_LIMITS, Descriptor, check_manifest_digest, digest_of, parse_json, verified
+from torvyn_ref.packaging.artifact import DEFAULT_LIMITS, Descriptor, check_manifest_digest, digest_of, parse_json, parse_manifest, verified
 from torvyn_ref.packaging.errors import refused
 from torvyn_ref.packaging.files import read_bounded, written_whole
 from torvyn_ref.packaging.reference import OciReference, parse_digest
@@ -68,9 +68,8 @@ class Cache:
         """Store a verified manifest, point its reference at it, and return its digest. Call it after its blobs are stored."""
         digest = check_manifest_digest(raw, reference.digest, where=str(reference))
         self._write(self._blob(digest), [raw])
-        if reference.digest is None:
-            entry = json.dumps({"reference": reference.rendered(), "digest": digest})
-            self._write(self._pointer(reference), [entry.encode()])
+        entry = json.dumps({"reference": reference.rendered(), "digest": digest})
+        self._write(self._pointer(reference), [entry.encode()])
         return digest
 
     def store_blob(self, chunks: Iterable[bytes], descriptor: Descriptor, *, where: str) -> None:
@@ -82,19 +81,35 @@ class Cache:
         self._write(self._blob(descriptor.digest), verified(chunks, descriptor, where=where))
 
     def remove(self, reference: OciReference) -> bool:
-        """Forget a reference, or the manifest of one pinned by digest; return whether it was there (OCI-020). Blobs stay for others."""
-        path = self._blob(reference.digest) if reference.digest else self._pointer(reference)
-        return _remove(path)
+        """Forget a reference with all that no other entry needs, and return whether it was there (OCI-020).
+
+        A blob that a writer in another process has just stored may go with it; that writer's next reader fetches it again.
+        """
+        raw = self.manifest_of(reference)
+        found = _remove(self._pointer(reference))
+        if raw is None:
+            return found
+        needed = {digest for pointer in self._index.glob("*.json") for digest in self._needed_by(pointer)}
+        for digest in _named_by(raw) - needed:
+            _remove(self._blob(digest))
+        return True
 
     def clear(self) -> None:
         """Delete the whole cache (OCI-020)."""
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def _needed_by(self, pointer: Path) -> set[str]:
+        """Return the digests that an entry of the index leads to; nothing for one that leads nowhere."""
+        try:
+            raw = self.blob(parse_digest(str(_entry(pointer).get("digest"))), DEFAULT_LIMITS.manifest)
+        except TorvynError:
+            return set()
+        return set() if raw is None else _named_by(raw)
+
     def _pointed(self, reference: OciReference) -> str | None:
         path = self._pointer(reference)
         try:
-            raw = read_bounded(path, _MAX_INDEX_ENTRY, follow=False)
-            entry = parse_json(raw, kind="corrupt-artifact", what="the cache entry", where=str(path))
+            entry = _entry(path)
             if entry.get("reference") == reference.rendered():
                 return parse_digest(str(entry.get("digest")))
         except TorvynError as error:
@@ -120,6 +135,17 @@ class Cache:
                     stream.write(chunk)
         except OSError as error:
             raise refused("cache-failed", f"the cache cannot be written: {error.strerror or error}", where=str(self.root)) from None
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    raw = read_bounded(path, _MAX_INDEX_ENTRY, follow=False)
+    return parse_json(raw, kind="corrupt-artifact", what="the cache entry", where=str(path))
+
+
+def _named_by(raw: bytes) -> set[str]:
+    """Return the digest of a manifest and those of its blobs."""
+    blobs = parse_manifest(raw, where="the cache").descriptors
+    return {digest_of(raw), *(blob.digest for blob in blobs)}
 
 
 def _remove(path: Path) -> bool:

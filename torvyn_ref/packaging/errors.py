@@ -1,7 +1,8 @@
 """What packaging refuses, and why: one kind per reason, nothing half-done behind it.
 
 not-found · invalid-reference · unreadable · not-a-component · too-large · digest-mismatch · size-mismatch · invalid-manifest ·
-invalid-layout · corrupt-artifact · interrupted · registry-unreachable · registry-error · unauthorized · tag-exists · cache-failed
+invalid-layout · corrupt-artifact · interrupted · registry-unreachable · registry-error · unauthorized · tag-exists · cache-failed ·
+no-wit-files · not-empty · unsigned · bad-signature · incompatible
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 | `oci-layout:DIR[:tag][@digest]` | an artifact in an OCI image-layout directory |
 | `file://PATH`, or a path ending in .wasm or .torvyn | a file (or, with `file://`, a directory) |
 | letters, digits, '_' and '-' only | the name of a `[[component]]` |
-| anything else with a `/`, or starting with `.` | a directory |
+
+Everything else is refused: a directory needs its `file://`.
 """
 
 from __future__ import annotations
@@ -159,9 +160,7 @@ def parse_reference(text: str) -> Reference:
         return FileReference(text)
     if _NAME.fullmatch(text):
         return NameReference(text)
-    if "/" in text or text.startswith("."):
-        return FileReference(text)
-    raise _invalid(text, "expected a component name or a path", "a path ends in .wasm or .torvyn, or starts with ./")
+    raise _invalid(text, "expected a component name or a path", "a path ends in .wasm or .torvyn; a directory needs file:// in front")
 
 
 def _plain(text: str) -> None:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from torvyn_ref.packaging.archive import read_archive
+from torvyn_ref.packaging.admission import check_inside
+from torvyn_ref.packaging.archive import COMPONENT, MANIFEST, PROVENANCE, read_archive
 from torvyn_ref.packaging.artifact import (
     DEFAULT_LIMITS,
+    MANIFEST_TYPE,
+    PROVENANCE_TYPE,
+    WASM_TYPE,
     Descriptor,
     Limits,
     Source,
@@ -106,7 +110,9 @@ class Resolver:
                 return self._fetched(Layout(path).source(None, None))
             path = self._local_build(path, name)
         if path.suffix == ".torvyn":
-            wasm = read_archive(path, self.limits)["component.wasm"]
+            files = read_archive(path, self.limits)
+            check_inside(files, where=str(path))
+            wasm = files[COMPONENT]
         else:
             wasm = read_bounded(path, self.limits.component)
             check_component(wasm, where=str(path))
@@ -131,15 +137,14 @@ class Resolver:
         manifest = parse_manifest(raw, where=where)
         check_limits(manifest, self.limits, where=where)
         layer = component_layer(manifest, where=where)
-        wasm = b""
+        blobs: dict[str, bytes] = {}
         for descriptor in manifest.descriptors:
             content = cache.blob(descriptor.digest, descriptor.size)
             if content is None or len(content) != descriptor.size:
                 return None
-            if descriptor.digest == layer.digest:
-                wasm = content
-        check_component(wasm, where=where)
-        return ResolvedComponent(wasm, layer.digest, where, digest_of(raw), cached=True)
+            blobs[descriptor.media_type] = content
+        _check_inside(blobs, where)
+        return ResolvedComponent(blobs[WASM_TYPE], layer.digest, where, digest_of(raw), cached=True)
 
     def _fetched(self, source: Source, reference: OciReference | None = None) -> ResolvedComponent:
         """Fetch an artifact whole, verifying every blob; only a complete and right one becomes known to the cache."""
@@ -148,17 +153,16 @@ class Resolver:
         layer = component_layer(manifest, where=source.where)
         check_limits(manifest, self.limits, where=source.where)
         keep = self.cache if reference is not None else None
-        wasm = b""
+        blobs: dict[str, bytes] = {}
         for descriptor in manifest.descriptors:
             content = keep.blob(descriptor.digest, descriptor.size) if keep is not None else None
             if content is None or len(content) != descriptor.size:
                 content = _fetch(source, descriptor, keep)
-            if descriptor.digest == layer.digest:
-                wasm = content
-        check_component(wasm, where=source.where)
+            blobs[descriptor.media_type] = content
+        _check_inside(blobs, source.where)
         if keep is not None and reference is not None:
             keep.store_manifest(reference, raw)
-        return ResolvedComponent(wasm, layer.digest, source.where, digest_of(raw))
+        return ResolvedComponent(blobs[WASM_TYPE], layer.digest, source.where, digest_of(raw))
 
     def _local_build(self, directory: Path, name: str | None) -> Path:
         """Return the newest build of exactly this component, from its own directory or else the project's (OCI-021, OCI-022).
@@ -212,6 +216,13 @@ def resolve(
         TorvynError: subsystem "packaging"; the kinds are listed in `torvyn_ref.packaging.errors`.
     """
     return Resolver(base_dir, components or {}, cache, options, limits, offline, refresh).resolve(reference)
+
+
+def _check_inside(blobs: Mapping[str, bytes], where: str) -> None:
+    """Hold what an artifact says of itself, by media types, against its component and this runtime."""
+    check_component(blobs[WASM_TYPE], where=where)
+    names = {WASM_TYPE: COMPONENT, MANIFEST_TYPE: MANIFEST, PROVENANCE_TYPE: PROVENANCE}
+    check_inside({name: blobs[kind] for kind, name in names.items() if kind in blobs}, where=where)
 
 
 def _fetch(source: Source, descriptor: Descriptor, keep: Cache | None) -> bytes:

@@ -108,6 +108,30 @@ from conformance.subjects.protocol.observability import (
     StreamFigures,
     Window,
 )
+from conformance.subjects.protocol.packaging import (
+    Admit,
+    AdmittedReply,
+    BuildRecord,
+    ComponentReply,
+    ForgetCached,
+    InspectArtifact,
+    InspectedReply,
+    Pack,
+    PackedReply,
+    ParseReference,
+    ProvenanceSummary,
+    Publish,
+    PublishedReply,
+    ReadRecord,
+    RecordReply,
+    ReferenceReply,
+    ResolveComponent,
+    Sign,
+    SignatureRecord,
+    SignedReply,
+    Unpack,
+    WriteRecord,
+)
 from conformance.subjects.protocol.projects import ProjectRunReply, ProjectSignalledReply, SignalProject, StartProject
 from conformance.subjects.protocol.resources import (
     Allocate,
@@ -182,6 +206,8 @@ __all__ = [
     "REQUESTS",
     "U32",
     "U64",
+    "Admit",
+    "AdmittedReply",
     "Allocate",
     "AllocatorFault",
     "Answer",
@@ -192,6 +218,7 @@ __all__ = [
     "Budget",
     "BudgetReply",
     "BufferReply",
+    "BuildRecord",
     "Bye",
     "BytesReply",
     "CallGuest",
@@ -204,6 +231,7 @@ __all__ = [
     "CompleteStream",
     "ComponentFigures",
     "ComponentIdentifiedReply",
+    "ComponentReply",
     "ComposeComponents",
     "Concurrent",
     "Connection",
@@ -231,6 +259,7 @@ __all__ = [
     "FlowSpec",
     "FlowTransition",
     "ForceReclaim",
+    "ForgetCached",
     "Freeze",
     "GuestAnswerReply",
     "GuestInvokedReply",
@@ -252,7 +281,9 @@ __all__ = [
     "IdentifyComponent",
     "ImportBinding",
     "Inspect",
+    "InspectArtifact",
     "InspectStream",
+    "InspectedReply",
     "InvokeGuest",
     "KeepRegistry",
     "LevelSwitch",
@@ -272,6 +303,9 @@ __all__ = [
     "OpenGuest",
     "OpenResources",
     "OpenStream",
+    "Pack",
+    "PackedReply",
+    "ParseReference",
     "Part",
     "Pipeline",
     "PipelineEdge",
@@ -284,11 +318,17 @@ __all__ = [
     "Program",
     "ProjectRunReply",
     "ProjectSignalledReply",
+    "ProvenanceSummary",
+    "Publish",
+    "PublishedReply",
     "PushValue",
     "PushedReply",
     "Read",
+    "ReadRecord",
     "ReclaimedBuffer",
     "ReclaimedReply",
+    "RecordReply",
+    "ReferenceReply",
     "RegisterComponent",
     "RegisterFlow",
     "RegistryOutcome",
@@ -300,6 +340,7 @@ __all__ = [
     "ReplyLine",
     "Request",
     "RequestLine",
+    "ResolveComponent",
     "ResourceTransition",
     "RunFlow",
     "RunHost",
@@ -307,7 +348,10 @@ __all__ = [
     "Script",
     "SetContentType",
     "ShutdownCounts",
+    "Sign",
     "SignalProject",
+    "SignatureRecord",
+    "SignedReply",
     "SourceLocation",
     "StageSpec",
     "StageStats",
@@ -321,9 +365,11 @@ __all__ = [
     "ThreadRequest",
     "TierSetting",
     "Transfer",
+    "Unpack",
     "Unsupported",
     "Window",
     "Write",
+    "WriteRecord",
     "facet_of",
     "features_of",
     "name_of",
@@ -382,6 +428,17 @@ AnyRequest = (
     | ComposeComponents
     | IdentifyComponent
     | LinkPipelines
+    | Pack
+    | Unpack
+    | InspectArtifact
+    | ParseReference
+    | Publish
+    | ResolveComponent
+    | ForgetCached
+    | Sign
+    | Admit
+    | WriteRecord
+    | ReadRecord
 )
 
 AnyReply = (
@@ -419,6 +476,14 @@ AnyReply = (
     | ContractsComparedReply
     | ComponentIdentifiedReply
     | PipelinesLinkedReply
+    | PackedReply
+    | InspectedReply
+    | ReferenceReply
+    | PublishedReply
+    | ComponentReply
+    | SignedReply
+    | AdmittedReply
+    | RecordReply
 )
 
 

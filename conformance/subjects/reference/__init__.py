@@ -14,6 +14,7 @@ from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
 from conformance.subjects.reference.observability import ReferenceObservability
+from conformance.subjects.reference.packaging import ReferencePackaging
 from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
@@ -53,6 +54,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         guests=ReferenceGuests(parts),
         observability=ReferenceObservability(parts),
         contracts=ReferenceContracts(parts),
+        packaging=ReferencePackaging(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,
     )

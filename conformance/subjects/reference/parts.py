@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,6 +76,7 @@ class ReferenceParts:
         compose: tells what keeps components from working together.
         identify: tells what a component is.
         linker: makes the linker of pipelines.
+        during: what surrounds each request of the facet packaging; a mutant puts a faulty function in the place of one of the runtime's.
     """
 
     manager: MakeManager = ResourceManager
@@ -105,3 +107,4 @@ class ReferenceParts:
     compose: Callable[[Sequence[Part], Sequence[tuple[str, str]]], tuple[Diagnostic, ...]] = compose
     identify: Callable[..., World] = identify
     linker: Callable[[], Linker] = Linker
+    during: Callable[[], AbstractContextManager[None]] = nullcontext

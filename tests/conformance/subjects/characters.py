@@ -156,7 +156,7 @@ class Boasts(Subject):
     """Claims a facet that has no messages yet."""
 
     def hello(self):
-        return declaration(facets=[{"facet": "packaging"}])
+        return declaration(facets=[{"facet": "cli"}])
 
 
 class Repeats(Subject):

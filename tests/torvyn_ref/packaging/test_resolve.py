@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torvyn_ref import config, packaging
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.packaging.artifact import IMAGE_MANIFEST, WASM_TYPE, Descriptor
+from torvyn_ref.packaging.provenance import statement
 
 WASM = b"\x00asm\x0d\x00\x01\x00"
 OTHER = WASM + b"\x00\x03\x01nx"
@@ -58,7 +59,13 @@ def archive(entries, *, links=()):
     return gzip.compress(plain.getvalue(), mtime=0)
 
 
-COMPLETE = (("component.wasm", WASM), ("Torvyn.toml", b"[torvyn]\n"), ("wit/a.wit", b"package a:b;\n"), ("provenance.json", b"{}"))
+RECORD = packaging.BuildRecord("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z")
+COMPLETE = (
+    ("component.wasm", WASM),
+    ("Torvyn.toml", b"[torvyn]\n"),
+    ("wit/a.wit", b"package a:b;\n"),
+    ("provenance.json", statement(WASM, RECORD, {})),
+)
 
 
 class TestFiles:
@@ -142,11 +149,11 @@ class TestBuilds:
 
     def test_a_directory_without_a_build_is_not_found(self, tmp_path):
         (tmp_path / "foo").mkdir()
-        assert refusal("./foo", tmp_path).kind == "not-found"
+        assert refusal("file://./foo", tmp_path).kind == "not-found"
 
     def test_a_directory_of_several_components_needs_a_name(self, tmp_path):
         self.build(tmp_path / "all", ("foo-1.0.0", WASM), ("bar-1.0.0", WASM))
-        assert refusal("./all", tmp_path).kind == "invalid-reference"
+        assert refusal("file://./all", tmp_path).kind == "invalid-reference"
 
 
 class TestArchives:
@@ -225,7 +232,7 @@ class TestLayouts:
 
     def test_without_a_tag_the_only_artifact_is_meant(self, tmp_path):
         packaging.push_to_layout(tmp_path / "one", artifact(WASM))
-        for text in ("oci-layout:one", "./one", "file://one"):
+        for text in ("oci-layout:one", "file://./one", "file://one"):
             assert resolve(text, tmp_path).wasm == WASM
 
     def test_without_a_tag_several_artifacts_need_a_latest(self, layout, tmp_path):
