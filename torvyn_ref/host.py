@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,11 +42,13 @@ from torvyn_ref.packaging.registry import DEFAULT_OPTIONS, RegistryOptions
 from torvyn_ref.planning import INSTANTIATION, REACTOR_REGISTRATION, Place, Plan, Planner, StageInfo, about, source_to_feed, startup
 from torvyn_ref.reactor import Feed, FlowHandle, Gate, Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, Tier, TierConfig
-from torvyn_ref.resources.pools import Exhaustion
+from torvyn_ref.resources.pools import Exhaustion, tier_of
 from torvyn_ref.security.audit import AuditLog, EventKind, discard
+from torvyn_ref.security.grants import CapabilitySet
 from torvyn_ref.security.guard import Guard
 from torvyn_ref.security.kinds import Kind
 from torvyn_ref.taps import Tap, TappedInstance
+from torvyn_ref.wasi.environment import WasiEnvironment
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class Host:
         cache_root: Path | None = None,
         registry: RegistryOptions = DEFAULT_OPTIONS,
         offline: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.project = project
         self.clock = clock or SystemClock()
@@ -113,6 +116,7 @@ class Host:
         self.metrics = Registry(level=Level(observability.level) if observability.metrics_enabled else Level.OFF)
         self._engine = engine
         self._ids = Ids()
+        self._environment = os.environ if environment is None else environment
         cache = Cache(cache_root or default_root())
         self._resolver = Resolver(project.root, project.component_sources(), cache, options=registry, offline=offline)
         self._planner = Planner(project, self._resolver, lambda: self.engine, self.audit)
@@ -160,6 +164,7 @@ class Host:
             stack.callback(self.resources.close_flow_copies, flow)
             stack.callback(self.resources.release_flow, flow)
             instances: dict[str, Instance] = {}
+            guards: list[Guard] = []
             setups: dict[str, StageSetup] = {}
             with startup(INSTANTIATION, Place(self.project, plan.name)):
                 for stage in plan.topology.stages:
@@ -167,7 +172,7 @@ class Host:
                     self.resources.register_component(owner, self.project.runtime.max_buffer_bytes_per_component)
                     stack.callback(self.resources.unregister_component, owner)
                     settings = self.project.node_settings(plan.flow, stage.name)
-                    instance = self._instantiate(plan, stage, flow, owner, settings, attachments, stack)
+                    instance = self._instantiate(plan, stage, flow, owner, settings, attachments, guards, stack)
                     instances[stage.name] = instance
                     setups[stage.name] = StageSetup(owner, instance.has_lifecycle, settings.config)
             wall_offset_ns = self.clock.wall_ns() - self.clock.monotonic_ns()
@@ -178,7 +183,7 @@ class Host:
                 resources=self.resources,
                 settings=self._flow_settings(plan.flow, attachments.limit),
                 policy=attachments.policy or (ProducerFirst() if plan.flow.scheduling == "producer-first" else ConsumerFirst()),
-                observer=self._observer(plan, flow, setups, wall_offset_ns, attachments, stack),
+                observer=self._observer(plan, flow, setups, wall_offset_ns, attachments, guards, stack),
                 wall_offset_ns=wall_offset_ns,
             )
             if attachments.feed is not None and fed is not None:
@@ -216,7 +221,15 @@ class Host:
             self._engine.close()
 
     def _instantiate(
-        self, plan: Plan, stage: StageDef, flow: FlowId, owner: Owner, settings: NodeSettings, attachments: Attachments, stack: ExitStack
+        self,
+        plan: Plan,
+        stage: StageDef,
+        flow: FlowId,
+        owner: Owner,
+        settings: NodeSettings,
+        attachments: Attachments,
+        guards: list[Guard],
+        stack: ExitStack,
     ) -> Instance:
         """Make one stage's instance; what undoes it goes on the stack."""
         instance: Instance
@@ -224,7 +237,8 @@ class Host:
         if name in plan.linked:
             resolution = plan.linked[name].resolution
             guard = Guard(resolution.effective, self.audit, self.clock, component=name, flow=plan.name)
-            sandbox = self._sandbox(owner, flow, settings, resolution.effective.canonical, guard, attachments)
+            guards.append(guard)
+            sandbox = self._sandbox(owner, flow, settings, resolution.effective, guard, attachments)
             with about(name, Place(self.project, plan.name)):
                 instance = plan.compiled[name].instantiate(stage.role, sandbox)
             self.audit.instantiated(resolution, component=name, flow=plan.name)
@@ -239,8 +253,9 @@ class Host:
         return instance
 
     def _sandbox(
-        self, owner: Owner, flow: FlowId, settings: NodeSettings, capabilities: frozenset[str], guard: Guard, attachments: Attachments
+        self, owner: Owner, flow: FlowId, settings: NodeSettings, capabilities: CapabilitySet, guard: Guard, attachments: Attachments
     ) -> Sandbox:
+        wasi = WasiEnvironment.of(capabilities)
         return Sandbox(
             owner=owner,
             flow=flow,
@@ -252,11 +267,12 @@ class Host:
                 memory_bytes=settings.max_memory,
                 call_timeout_ms=self.project.runtime.component_timeout_ms,
             ),
-            capabilities=capabilities,
+            capabilities=capabilities.canonical,
             stdout=attachments.stdout,
             stderr=attachments.stderr,
-            environment=dict(os.environ) if Kind.ENVIRONMENT in capabilities else {},
+            environment=dict(self._environment) if Kind.ENVIRONMENT in wasi.switches else {},
             audit=guard,
+            allocations=guard.allocations(tier_of),
             wait=lambda nanoseconds: time.sleep(nanoseconds / 1e9),
         )
 
@@ -272,16 +288,30 @@ class Host:
         setups: Mapping[str, StageSetup],
         wall_offset_ns: int,
         attachments: Attachments,
+        guards: Sequence[Guard],
         stack: ExitStack,
     ) -> Observer | None:
-        """Return who hears the flow's events: the metrics, unless they are off, and whoever is attached."""
+        """Return who hears the flow's events: the metrics, unless they are off, the guards when it yields, and whoever is attached."""
         observers: list[Observer] = [] if attachments.observer is None else [attachments.observer]
+        observers.append(_Sums(guards))
         if self.metrics.level is not Level.OFF:
             observers.insert(0, observe(self.metrics, flow, plan.topology, setups, wall_offset_ns=wall_offset_ns))
             stack.callback(self.metrics.deregister, flow)
         if len(observers) > 1:
             return Observers(observers)
         return observers[0] if observers else None
+
+
+class _Sums(Observer):
+    """Lets guards write down what they have counted, at a flow's yields: seldom enough, and often enough (CAP-040)."""
+
+    def __init__(self, guards: Sequence[Guard]) -> None:
+        self._guards = guards
+
+    def yielded(self, at: int, executions: int) -> None:  # noqa: ARG002 -- the observer's signature
+        """Ask each whether it is time."""
+        for guard in self._guards:
+            guard.tick()
 
 
 def _manager_config(project: Project) -> ManagerConfig:

@@ -310,7 +310,7 @@ class Planner:
         policy = Policy(self._project.security.default_capability_policy)
         with self._collecting(CONTRACT_VALIDATION, place):
             try:
-                return link(candidates, policy, wasi=WASI_IMPORTS.keys())
+                return link(candidates, policy, strict=self._project.security.strict_allocation, wasi=WASI_IMPORTS.keys())
             except TorvynError as error:
                 self._audit.denied_at_link(error, flow=flow_name)
                 raise

@@ -38,7 +38,10 @@ SCHEMA_VERSION = 1
 CHECK_TIMEOUT = 60.0
 """Seconds after which a check of a mutant is given up: a fault may be an endless loop."""
 
-OPENINGS = (p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject, p.ResourceTransition, p.FlowTransition)
+OPENINGS = (
+    *(p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject, p.ResourceTransition, p.FlowTransition),
+    *(p.OpenCapabilities, p.ParseCapability, p.CoverCapability, p.RunAudited),
+)
 """The requests with which an example begins."""
 
 KINDS = ("example", "table", "monitor", "machine")

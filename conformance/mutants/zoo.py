@@ -7,8 +7,10 @@ a runtime has had or an implementer is likely to make.
 from __future__ import annotations
 
 from conformance.mutants import (
+    faulty_audits,
     faulty_beside,
     faulty_buffers,
+    faulty_capabilities,
     faulty_comparisons,
     faulty_contents,
     faulty_copies,
@@ -16,6 +18,7 @@ from conformance.mutants import (
     faulty_endings,
     faulty_failures,
     faulty_flows,
+    faulty_grants,
     faulty_graphs,
     faulty_handles,
     faulty_hosts,
@@ -64,6 +67,9 @@ ROOMS = (
     subtle_flows,
     faulty_beside,
     faulty_packing,
+    faulty_capabilities,
+    faulty_grants,
+    faulty_audits,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

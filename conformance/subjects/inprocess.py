@@ -134,12 +134,37 @@ class MorePackaging(PackagingFacet, Protocol):
     def sign(self, request: p.Sign, /) -> p.SignedReply: ...  # noqa: D102
 
 
+class CapabilitiesFacet(Protocol):
+    """What a component may do; see the messages `capabilities.*`. One that is missing is declined."""
+
+    def open(self, request: p.OpenCapabilities, /) -> p.Done: ...  # noqa: D102
+    def parse(self, request: p.ParseCapability, /) -> p.CapabilityReply: ...  # noqa: D102
+    def covers(self, request: p.CoverCapability, /) -> p.CoverageReply: ...  # noqa: D102
+
+
+class MoreCapabilities(CapabilitiesFacet, Protocol):
+    """The messages `capabilities.*` that a subject may leave out."""
+
+    def configure(self, request: p.ConfigureSandbox, /) -> p.SandboxReply: ...  # noqa: D102
+    def query(self, request: p.QuerySandbox, /) -> p.SandboxReply: ...  # noqa: D102
+    def exercise(self, request: p.ExerciseCapability, /) -> p.ExercisedReply: ...  # noqa: D102
+    def end(self, request: p.EndSandbox, /) -> p.AuditedReply: ...  # noqa: D102
+    def audit(self, request: p.WriteAudit, /) -> p.AuditWrittenReply: ...  # noqa: D102
+    def severities(self, request: p.OrderSeverities, /) -> p.SeveritiesReply: ...  # noqa: D102
+    def run(self, request: p.RunAudited, /) -> p.RunAuditedReply: ...  # noqa: D102
+
+
+ATTRIBUTES: Mapping[str, str] = {p.Facet.CAPABILITIES: "security"}
+"""The facets whose attribute of a `PythonSubject` has another name: `capabilities` are the abilities that a subject claims."""
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
 
     Attributes:
         name, version: shown in every report.
+        security: the facet `capabilities`.
         capabilities: optional abilities by facet ("consumer_first").
         unsupported: facets or operations that the subject leaves out, each with the reason.
         refusal: translates an exception of the runtime into a refusal; None says that it was none, and so a crash.
@@ -154,6 +179,7 @@ class PythonSubject:
     observability: ObservabilityFacet | None = None
     contracts: ContractsFacet | None = None
     packaging: PackagingFacet | None = None
+    security: CapabilitiesFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)
@@ -163,9 +189,13 @@ class PythonSubject:
         facets = tuple(
             p.FacetClaim(facet, version, tuple(self.capabilities.get(facet, ())))
             for facet, version in p.FACET_VERSIONS.items()
-            if getattr(self, facet) is not None
+            if self.side(facet) is not None
         )
         return p.Declaration(self.name, self.version, p.PROTOCOL, facets, language="python", unsupported=dict(self.unsupported))
+
+    def side(self, facet: str) -> object:
+        """Return the object behind a facet; None for a facet that is not claimed."""
+        return getattr(self, ATTRIBUTES.get(facet, facet))
 
 
 Handler = Callable[[Any], p.AnyReply]
@@ -183,7 +213,7 @@ class InProcess:
         for request in p.REQUESTS:
             facet, _, operation = p.name_of(request).partition(".")
             if operation:
-                self._handlers[request] = _handler(getattr(subject, facet), facet, operation)
+                self._handlers[request] = _handler(subject.side(facet), facet, operation)
 
     def exchange(self, request: p.AnyRequest, /) -> p.AnyReply:
         """Call the facet's method.

@@ -17,6 +17,7 @@ from conformance.subjects.contracts import ContractsClient
 from conformance.subjects.guests import GuestsClient
 from conformance.subjects.observability import ObservabilityClient
 from conformance.subjects.packaging import PackagingClient
+from conformance.subjects.security import SecurityClient
 
 T = TypeVar("T", bound=p.Reply)
 
@@ -28,6 +29,8 @@ OPENING: frozenset[type[p.Request]] = frozenset(
         p.OpenResources,
         p.OpenStream,
         p.OpenGuest,
+        p.OpenCapabilities,
+        p.RunAudited,
         p.RunFlow,
         p.RunHost,
         p.StartProject,
@@ -114,6 +117,7 @@ class Session:
         self.observability = ObservabilityClient(self.ask)
         self.contracts = ContractsClient(self.ask)
         self.packaging = PackagingClient(self.ask)
+        self.security = SecurityClient(self.ask)
 
     # ---- what the subject offers
 

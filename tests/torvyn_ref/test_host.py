@@ -94,7 +94,13 @@ async def test_the_audit_tells_a_flows_life_in_order(host, audited, audit_kinds,
     prepared.close()
     assert said == [b"hello from a component\n"] * 2
     rest = audit_kinds()[6:]
-    assert rest == ["FlowStarted", *["CapabilityExercised"] * 2, "FlowTerminated", *["ComponentTerminated"] * 3]
+    assert rest == [
+        "FlowStarted",
+        *["CapabilityExercised"] * 2,
+        "FlowTerminated",
+        "ComponentTerminated",
+        *["CapabilityExercisedAggregate", "ComponentTerminated"] * 2,  # of those that allocate
+    ]
     assert {event.flow for event in audited} == {"main"}
     assert next(event for event in audited if event.kind == "FlowTerminated").details == {"state": "Completed"}
     greeted = [event for event in audited if event.component == "greeter"]
@@ -104,6 +110,7 @@ async def test_the_audit_tells_a_flows_life_in_order(host, audited, audit_kinds,
         "ComponentInstantiated",
         "CapabilityExercised",
         "CapabilityExercised",
+        "CapabilityExercisedAggregate",
         "ComponentTerminated",
     ]
 

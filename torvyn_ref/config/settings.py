@@ -287,6 +287,8 @@ class Security(Section):
 
     default_capability_policy: Annotated[CapabilityPolicy, Field(strict=False)] = CapabilityPolicy.DENY_ALL
     """What a capability without a grant gets."""
+    strict_allocation: bool = False
+    """Whether buffers take a grant of `torvyn:resource-allocate` in the standard worlds too (decision 7, CAP-038)."""
     audit_enabled: bool = True
     """Write the audit log."""
     audit_target: Annotated[AuditTarget, Field(strict=False)] = AuditTarget.FILE

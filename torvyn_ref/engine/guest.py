@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock
 from torvyn_ref.engine.imports import Deferred, GuestFault, WitError
+from torvyn_ref.engine.protocol import AllocationGate
 from torvyn_ref.ids import U32_MAX, U64_MAX, FlowId, Handle, Owner
 from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError, ResourceManager
 
@@ -27,8 +28,9 @@ _T = TypeVar("_T")
 CONTEXT_REP = 1
 """The rep of the one `flow-context` that an instance ever sees."""
 
-MAX_HANDLES = 65_536
-"""Mutable-buffer handles that one instance may hold, spent ones included: what a guest never drops must not grow without end."""
+MAX_HANDLES = 1024
+"""Buffer handles that one instance may hold when it asks for another, spent ones included (CAP-055): what a guest never drops must not grow
+without end."""
 
 
 class WitBufferError(WitError):
@@ -109,12 +111,21 @@ class GuestHost:
         defers: the engine takes long reads as `Deferred`.
     """
 
-    def __init__(self, resources: ResourceManager, owner: Owner, flow: FlowId, clock: Clock, context: FlowContext) -> None:
+    def __init__(
+        self,
+        resources: ResourceManager,
+        owner: Owner,
+        flow: FlowId,
+        clock: Clock,
+        context: FlowContext,
+        gate: AllocationGate | None = None,
+    ) -> None:
         self.resources = resources
         self.owner = owner
         self.flow = flow
         self.context = context
         self._now = clock.monotonic_ns
+        self._gate = gate
         self._mutables: dict[int, Handle | None] = {}  # None: frozen, the handle is spent (BUF-021)
         self.buffers: dict[int, Handle] = {}
         self.lent: dict[int, Handle] = {}
@@ -129,14 +140,20 @@ class GuestHost:
         """Allocate a mutable buffer and return its rep.
 
         Raises:
-            WitBufferError: capacity-exceeded above 16 MiB, allocation-failed for budget and pool (BUF-033) and for too many handles.
+            WitBufferError: capacity-exceeded above 16 MiB, allocation-failed for budget and pool (BUF-033), for too many handles, and for a
+                pool that the component's grant does not name (CAP-037).
         """
         if not 0 <= capacity_hint <= MAX_BUFFER_BYTES:
             _check_u64(capacity_hint)
             raise WitBufferError("capacity-exceeded")
         mutables = self._mutables
-        if len(mutables) >= MAX_HANDLES:
+        if len(mutables) + len(self.buffers) >= MAX_HANDLES:
             raise _no_room()
+        gate = self._gate
+        if gate is not None:
+            if gate.limited and not gate.permits(capacity_hint):
+                raise _not_granted()
+            gate.uses += 1
         try:
             handle = self.resources.allocate(self.owner, capacity_hint, self.flow, now_ns=self._now())
         except ResourceError as error:
@@ -149,11 +166,16 @@ class GuestHost:
         """Copy a buffer into a new mutable one and return its rep (BUF-030).
 
         Raises:
-            WitBufferError: allocation-failed for budget and pool, and for too many handles.
+            WitBufferError: allocation-failed as for `allocate`.
         """
         source = self._buffer(buffer)
-        if len(self._mutables) >= MAX_HANDLES:
+        if len(self._mutables) + len(self.buffers) >= MAX_HANDLES:
             raise _no_room()
+        gate = self._gate
+        if gate is not None:
+            if gate.limited and not gate.permits(_checked(self.resources.size, source)):
+                raise _not_granted()
+            gate.uses += 1
         handle = _checked(self.resources.clone, source, self.owner, self.flow, now_ns=self._now())
         rep = self.new_rep()
         self._mutables[rep] = handle
@@ -334,7 +356,11 @@ def _used_again(taken: tuple[Container[int], ...]) -> Iterator[int]:
 
 
 def _no_room() -> WitBufferError:
-    return WitBufferError("allocation-failed", f"the component holds {MAX_HANDLES} mutable-buffer handles and drops none")
+    return WitBufferError("allocation-failed", f"the component holds {MAX_HANDLES} buffer handles and drops none")
+
+
+def _not_granted() -> WitBufferError:
+    return WitBufferError("allocation-failed", "the component's grant does not name the pool of this buffer")
 
 
 def _check_u64(value: int) -> None:

@@ -48,6 +48,7 @@ class Sandbox:
         environment: variables for `environment:read`.
         stdout, stderr: where granted output goes; None discards it.
         audit: hears of every use of a granted capability.
+        allocations: permits buffers, and counts them; None permits all.
         entropy: gives as many random bytes as asked for, where randomness is granted: the machine's, or repeatable ones.
         wait: lets the monotonic clock pass, in nanoseconds, for a guest that waits for a timer; None traps such a guest.
     """
@@ -63,6 +64,7 @@ class Sandbox:
     stdout: OutputSink | None = None
     stderr: OutputSink | None = None
     audit: Audit | None = None
+    allocations: AllocationGate | None = None
     entropy: Entropy = os.urandom
     wait: Wait | None = None
 
@@ -80,6 +82,22 @@ class Audit(Protocol):
 
     def __call__(self, capability: str, detail: str, /) -> object:
         """Record one use."""
+        ...
+
+
+class AllocationGate(Protocol):
+    """Permits the buffers that a component allocates (CAP-037).
+
+    Attributes:
+        limited: not every size may be had, so that `permits` is asked; otherwise whoever allocates only counts.
+        uses: allocations that were permitted.
+    """
+
+    limited: bool
+    uses: int
+
+    def permits(self, size: int, /) -> bool:
+        """Tell whether a buffer for so many bytes may be had; a refusal is written down."""
         ...
 
 

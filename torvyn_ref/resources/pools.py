@@ -50,6 +50,11 @@ class TierConfig:
     preallocate: bool = True
 
 
+def tier_of(request: int) -> Tier:
+    """Return the tier that a request in bytes belongs to; what no tier holds is still called Huge (POOL-003)."""
+    return next((tier for tier, capacity in TIER_BYTES.items() if request <= capacity), Tier.HUGE)
+
+
 DEFAULT_TIERS = (
     TierConfig(Tier.SMALL, 4096),
     TierConfig(Tier.MEDIUM, 1024),

@@ -30,7 +30,27 @@ class Severity(StrEnum):
     @property
     def label(self) -> str:
         """The severity as text logs show it."""
-        return {"Info": "INFO", "Warning": "WARN", "Critical": "CRIT"}[self]
+        return _LABELS[self]
+
+    def __lt__(self, other: str) -> bool:
+        """Compare by how much an event matters, and not by the alphabet."""
+        return _RANKS[self] < _RANKS[other]
+
+    def __le__(self, other: str) -> bool:
+        """Compare by how much an event matters."""
+        return _RANKS[self] <= _RANKS[other]
+
+    def __gt__(self, other: str) -> bool:
+        """Compare by how much an event matters."""
+        return _RANKS[self] > _RANKS[other]
+
+    def __ge__(self, other: str) -> bool:
+        """Compare by how much an event matters."""
+        return _RANKS[self] >= _RANKS[other]
+
+
+_LABELS = {Severity.INFO: "INFO", Severity.WARNING: "WARN", Severity.CRITICAL: "CRIT"}
+_RANKS: Mapping[str, int] = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class EventKind(StrEnum):
@@ -63,6 +83,7 @@ SEVERITIES: Mapping[EventKind, Severity] = {
 """How severe each kind is; every other one is Info."""
 
 DEFAULT_TENANT = "default"
+"""The tenant that events name unless another is configured; it separates nothing (CAP-054)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torvyn_ref.clock import Clock
@@ -62,6 +63,31 @@ class HotPath:
         return self.resource_allocate and (self.pools is None or pool in self.pools)
 
 
+class Allocations:
+    """What a component's allocator asks, once per buffer: a number goes up, and only a grant for named pools costs more (CAP-037, CAP-040).
+
+    Attributes:
+        limited: not every pool may be had.
+        uses: buffers that were permitted since the guard wrote its last sums.
+    """
+
+    __slots__ = ("_guard", "_pool_of", "limited", "uses")
+
+    def __init__(self, guard: Guard, pool_of: Callable[[int], str]) -> None:
+        self._guard = guard
+        self._pool_of = pool_of
+        self.limited = not guard.hot.resource_allocate or guard.hot.pools is not None
+        self.uses = 0
+
+    def permits(self, size: int) -> bool:
+        """Tell whether a buffer for so many bytes may come from its pool; a refusal is recorded at once."""
+        pool = self._pool_of(size)
+        if self._guard.hot.may_allocate(pool):
+            return True
+        self._guard.deny(Capability(Kind.RESOURCE_ALLOCATE, PoolScope(pool)), f"a buffer of {size} bytes")
+        return False
+
+
 class Guard:
     """One component's capabilities at run time: decides, and says so to the audit log.
 
@@ -93,7 +119,17 @@ class Guard:
         self._clock = clock
         self._interval_ns = interval_ms * _NS_PER_MS
         self._uses: Counter[Kind] = Counter()
+        self._allocations: Allocations | None = None
         self._since = clock.monotonic_ns()
+
+    def allocations(self, pool_of: Callable[[int], str]) -> Allocations:
+        """Return what the component's allocator asks.
+
+        Args:
+            pool_of: the pool that a buffer for so many bytes comes from.
+        """
+        self._allocations = Allocations(self, pool_of)
+        return self._allocations
 
     def check(self, request: Capability, detail: str | None = None) -> None:
         """Decide one use off the hot path, and record it before returning (CAP-039).
@@ -149,11 +185,13 @@ class Guard:
 
     def tick(self) -> None:
         """Write the aggregates when their interval has passed; cheap when it has not."""
+        self._collect()
         if self._uses and self._clock.monotonic_ns() - self._since >= self._interval_ns:
             self.flush()
 
     def flush(self) -> None:
         """Write what was counted since the last time, one event per kind; the counts of all of them add up to the uses."""
+        self._collect()
         now = self._clock.monotonic_ns()
         interval_ms = (now - self._since) // _NS_PER_MS
         self._since = now
@@ -167,3 +205,10 @@ class Guard:
                 count=count,
                 interval_ms=interval_ms,
             )
+
+    def _collect(self) -> None:
+        """Take over what the allocator has counted."""
+        counted = self._allocations
+        if counted is not None and counted.uses:
+            self._uses[Kind.RESOURCE_ALLOCATE] += counted.uses
+            counted.uses = 0

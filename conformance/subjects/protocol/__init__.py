@@ -27,6 +27,32 @@ from conformance.subjects.protocol.base import (
     Request,
     TierSetting,
 )
+from conformance.subjects.protocol.capabilities import (
+    AuditedReply,
+    AuditEntry,
+    AuditEvent,
+    AuditWrittenReply,
+    CapabilityNote,
+    CapabilityReply,
+    ConfigureSandbox,
+    CoverageReply,
+    CoverCapability,
+    EndSandbox,
+    ExerciseCapability,
+    ExercisedReply,
+    OpenCapabilities,
+    OrderSeverities,
+    ParseCapability,
+    Preopen,
+    QuerySandbox,
+    RunAudited,
+    RunAuditedReply,
+    SandboxLimits,
+    SandboxReply,
+    SeveritiesReply,
+    WasiSwitches,
+    WriteAudit,
+)
 from conformance.subjects.protocol.contracts import (
     CheckComponent,
     ComparePackages,
@@ -213,6 +239,10 @@ __all__ = [
     "Answer",
     "AnyReply",
     "AnyRequest",
+    "AuditEntry",
+    "AuditEvent",
+    "AuditWrittenReply",
+    "AuditedReply",
     "Borrow",
     "Broke",
     "Budget",
@@ -222,6 +252,8 @@ __all__ = [
     "Bye",
     "BytesReply",
     "CallGuest",
+    "CapabilityNote",
+    "CapabilityReply",
     "CheckComponent",
     "Clone",
     "CloseCopies",
@@ -234,6 +266,7 @@ __all__ = [
     "ComponentReply",
     "ComposeComponents",
     "Concurrent",
+    "ConfigureSandbox",
     "Connection",
     "ContractChange",
     "ContractCheckedReply",
@@ -242,11 +275,16 @@ __all__ = [
     "CopyCounters",
     "CopyRoute",
     "CountReply",
+    "CoverCapability",
+    "CoverageReply",
     "Declaration",
     "Diagnostic",
     "Done",
     "EdgeSpec",
     "EndBorrow",
+    "EndSandbox",
+    "ExerciseCapability",
+    "ExercisedReply",
     "Facet",
     "FacetClaim",
     "Fault",
@@ -300,11 +338,14 @@ __all__ = [
     "ObserveFlow",
     "ObserveGuest",
     "ObservedReply",
+    "OpenCapabilities",
     "OpenGuest",
     "OpenResources",
     "OpenStream",
+    "OrderSeverities",
     "Pack",
     "PackedReply",
+    "ParseCapability",
     "ParseReference",
     "Part",
     "Pipeline",
@@ -315,6 +356,7 @@ __all__ = [
     "PoolReply",
     "PopValue",
     "PoppedReply",
+    "Preopen",
     "Program",
     "ProjectRunReply",
     "ProjectSignalledReply",
@@ -323,6 +365,7 @@ __all__ = [
     "PublishedReply",
     "PushValue",
     "PushedReply",
+    "QuerySandbox",
     "Read",
     "ReadRecord",
     "ReclaimedBuffer",
@@ -342,11 +385,16 @@ __all__ = [
     "RequestLine",
     "ResolveComponent",
     "ResourceTransition",
+    "RunAudited",
+    "RunAuditedReply",
     "RunFlow",
     "RunHost",
+    "SandboxLimits",
+    "SandboxReply",
     "Schedule",
     "Script",
     "SetContentType",
+    "SeveritiesReply",
     "ShutdownCounts",
     "Sign",
     "SignalProject",
@@ -367,8 +415,10 @@ __all__ = [
     "Transfer",
     "Unpack",
     "Unsupported",
+    "WasiSwitches",
     "Window",
     "Write",
+    "WriteAudit",
     "WriteRecord",
     "facet_of",
     "features_of",
@@ -439,6 +489,16 @@ AnyRequest = (
     | Admit
     | WriteRecord
     | ReadRecord
+    | OpenCapabilities
+    | ParseCapability
+    | CoverCapability
+    | ConfigureSandbox
+    | QuerySandbox
+    | ExerciseCapability
+    | EndSandbox
+    | WriteAudit
+    | OrderSeverities
+    | RunAudited
 )
 
 AnyReply = (
@@ -484,6 +544,14 @@ AnyReply = (
     | SignedReply
     | AdmittedReply
     | RecordReply
+    | CapabilityReply
+    | CoverageReply
+    | SandboxReply
+    | ExercisedReply
+    | AuditedReply
+    | AuditWrittenReply
+    | SeveritiesReply
+    | RunAuditedReply
 )
 
 

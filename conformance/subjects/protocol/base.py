@@ -34,6 +34,7 @@ FACET_VERSIONS = {
     Facet.OBSERVABILITY: 1,
     Facet.CONTRACTS: 1,
     Facet.PACKAGING: 1,
+    Facet.CAPABILITIES: 1,
 }
 """The facets with messages in this version of the protocol; the others are names only, and a subject may not claim them yet."""
 

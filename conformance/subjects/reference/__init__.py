@@ -10,12 +10,14 @@ from importlib.metadata import version
 from conformance.errors import Refused
 from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
+from conformance.subjects.reference.capabilities import ReferenceCapabilities
 from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
 from conformance.subjects.reference.observability import ReferenceObservability
 from conformance.subjects.reference.packaging import ReferencePackaging
 from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
+from conformance.subjects.reference.parts import SecurityParts as SecurityParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
 from torvyn_ref.errors import TorvynError
@@ -55,6 +57,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         observability=ReferenceObservability(parts),
         contracts=ReferenceContracts(parts),
         packaging=ReferencePackaging(parts),
+        security=ReferenceCapabilities(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from torvyn_ref.calls import FlowContext
 from torvyn_ref.config import Flow, Project, load
 from torvyn_ref.config.project import StreamSettings
 from torvyn_ref.config.schema import Edge
+from torvyn_ref.config.settings import Runtime
 from torvyn_ref.contract.check import check
 from torvyn_ref.contract.compatibility import Comparison, compare
 from torvyn_ref.contract.composition import Part, compose
@@ -22,7 +23,7 @@ from torvyn_ref.contract.linker import Linker
 from torvyn_ref.contract.requirements import meet
 from torvyn_ref.contract.wit import Package
 from torvyn_ref.contract.world import World, identify
-from torvyn_ref.engine.protocol import Instance
+from torvyn_ref.engine.protocol import Instance, Sandbox
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
@@ -32,7 +33,13 @@ from torvyn_ref.observe import FlowReading, Histogram, MetricsObserver, Registry
 from torvyn_ref.reactor.coordinator import Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
 from torvyn_ref.resources.states import LEGAL
+from torvyn_ref.security.audit import AuditLog, AuditSink, Severity
+from torvyn_ref.security.capability import Capability, parse
+from torvyn_ref.security.grants import Resolution, resolve
+from torvyn_ref.security.guard import Guard
+from torvyn_ref.security.sinks import JsonLines, RotatingFile
 from torvyn_ref.streams import Stream, StreamConfig
+from torvyn_ref.wasi.environment import WasiEnvironment
 
 
 class MakeManager(Protocol):
@@ -41,6 +48,35 @@ class MakeManager(Protocol):
     def __call__(self, config: ManagerConfig | None = None, *, observer: Observer | None = None) -> ResourceManager:
         """Make one."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityParts:
+    """The parts of the facet capabilities that a mutant may replace.
+
+    Attributes:
+        parse: reads a capability.
+        covers: tells whether one covers another.
+        resolve: decides what a component may do.
+        audit: makes an audit log.
+        guard: makes what holds a running component to the decision.
+        environment: derives what of WASI is open.
+        stream, file: make the sinks for standard output and for a rotating file.
+        order, label: sort severities, and give each its text.
+        limits: the defaults of `[runtime]`.
+    """
+
+    parse: Callable[[str], Capability] = parse
+    covers: Callable[[Capability, Capability], bool] = Capability.covers
+    resolve: Callable[..., Resolution] = resolve
+    audit: Callable[..., AuditLog] = AuditLog
+    guard: Callable[..., Guard] = Guard
+    environment: Callable[[Iterable[Capability]], WasiEnvironment] = WasiEnvironment.of
+    stream: Callable[..., AuditSink] = JsonLines
+    file: Callable[..., AuditSink] = RotatingFile
+    order: Callable[[Iterable[Severity]], list[Severity]] = sorted
+    label: Callable[[Severity], str] = lambda severity: severity.label
+    limits: Callable[[], Runtime] = Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +113,8 @@ class ReferenceParts:
         identify: tells what a component is.
         linker: makes the linker of pipelines.
         during: what surrounds each request of the facet packaging; a mutant puts a faulty function in the place of one of the runtime's.
+        sandbox: what becomes of the sandbox that it is given.
+        security: the parts of the facet capabilities.
     """
 
     manager: MakeManager = ResourceManager
@@ -108,3 +146,5 @@ class ReferenceParts:
     identify: Callable[..., World] = identify
     linker: Callable[[], Linker] = Linker
     during: Callable[[], AbstractContextManager[None]] = nullcontext
+    sandbox: Callable[[Sandbox], Sandbox] = lambda sandbox: sandbox
+    security: SecurityParts = field(default_factory=SecurityParts)

@@ -232,3 +232,11 @@ def test_a_pipe_is_written_to_and_never_rotated(tmp_path, clock):
     finally:
         os.close(reader)
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_severities_are_ordered_by_how_much_they_matter():
+    assert sorted(Severity, key=str) != sorted(Severity)
+    assert sorted([Severity.CRITICAL, Severity.INFO, Severity.WARNING]) == [Severity.INFO, Severity.WARNING, Severity.CRITICAL]
+    assert Severity.WARNING <= Severity.WARNING < Severity.CRITICAL
+    assert Severity.CRITICAL > Severity.INFO
+    assert Severity.INFO >= Severity.INFO
