@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,7 @@ async def run(
     *,
     feed: Feed | None = None,
     timeout_s: float | None = None,
+    later: tuple[tuple[float, Callable[[], object]], ...] = (),
     console: Console | None = None,
     interruption: Interruption | None = None,
 ) -> Outcome:
@@ -66,6 +67,7 @@ async def run(
         prepared: the flow.
         feed: the input attached to it.
         timeout_s: cancel the flow after this many seconds, as an operator would.
+        later: what else to do after so many seconds, if the flow still runs then.
         console: where to show live progress; None shows none.
         interruption: learns of the first signal, also when the run raises.
 
@@ -82,7 +84,9 @@ async def run(
                 if signals is not None:
                     tasks.start_soon(_listen, signals, handle, interruption)
                 if timeout_s is not None:
-                    tasks.start_soon(_stop_later, timeout_s, handle)
+                    tasks.start_soon(_later, timeout_s, handle.cancel)
+                for seconds, action in later:
+                    tasks.start_soon(_later, seconds, action)
                 if feed is not None:
                     tasks.start_soon(feed.pump, handle.wake)
                 if console is not None and console.is_terminal:
@@ -141,9 +145,9 @@ async def _listen(signals: AsyncIterator[signal.Signals], handle: FlowHandle, in
             handle.abandon()
 
 
-async def _stop_later(seconds: float, handle: FlowHandle) -> None:
+async def _later(seconds: float, action: Callable[[], object]) -> None:
     await anyio.sleep(seconds)
-    handle.cancel()
+    action()
 
 
 async def _show_progress(console: Console, prepared: PreparedFlow) -> None:

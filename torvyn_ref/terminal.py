@@ -1,4 +1,4 @@
-"""How `torvyn-ref` speaks: words for people on stderr, data on stdout, an exit code for the shell (CLI-001..CLI-004)."""
+"""How `torvyn-ref` speaks: words for people on stderr, data on stdout, an exit code for the shell (CLI-001..CLI-004, CLI-015)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,55 @@ from rich.text import Text
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.planning import each
 
-console = Console(stderr=True, highlight=False, emoji=False)
+
+class Colour(StrEnum):
+    """When words for people have colours: `auto` on a terminal that can and whose user did not forbid it."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Loudness(IntEnum):
+    """What is said besides results and errors, each with what is before it."""
+
+    ERROR = 0
+    WARN = 1
+    INFO = 2
+    DEBUG = 3
+
+
+class _Screen:
+    """Where words for people go, and how: set once, when the command line has been read."""
+
+    def __init__(self) -> None:
+        self.colour(Colour.AUTO)
+        self.loudness = Loudness.INFO
+
+    def colour(self, wanted: Colour) -> None:
+        """Write with colours, or without: NO_COLOR, TERM=dumb and anything but a terminal mean no colours, unless they are demanded."""
+        forbidden = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self.coloured = wanted is Colour.ALWAYS or (
+            wanted is Colour.AUTO and sys.stderr is not None and sys.stderr.isatty() and not forbidden
+        )
+        self.console = Console(
+            stderr=True,
+            highlight=False,
+            emoji=False,
+            force_terminal=True if wanted is Colour.ALWAYS else None,
+            color_system="standard" if self.coloured else None,
+        )
+
+
+screen = _Screen()
+
+
+def mark(*, ok: bool) -> tuple[str, str]:
+    """Return the symbol of success or failure, as words where there are no colours, with its style (CLI-015)."""
+    if ok:
+        return ("✓" if screen.coloured else "[ok]", "green")
+    return ("✗" if screen.coloured else "[FAIL]", "bold red")
+
 
 _MOST_WORDS = 2000
 """Characters of a text from outside that are shown."""
@@ -30,6 +78,8 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
+    REGRESSION = 3
+    CONFLICT = 3
     READER_GONE = 141
 
 
@@ -40,6 +90,7 @@ CATEGORIES = {
     "topology": "link",
     "packaging": "packaging",
     "security": "security",
+    "environment": "environment",
 }
 """The error category of each subsystem (CLI-002); what is not here is `runtime`."""
 
@@ -55,12 +106,19 @@ def plain(text: str) -> str:
 
 def say(*parts: str | tuple[str, str]) -> None:
     """Print a line for people: texts, each with a style or without."""
-    console.print(Text.assemble(*parts), soft_wrap=True)
+    screen.console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def warn(warning: str) -> None:
-    """Print a warning."""
-    say(("warning: ", "yellow"), plain(warning))
+    """Print a warning, unless only errors are wanted."""
+    if screen.loudness >= Loudness.WARN:
+        say(("warning: ", "yellow"), plain(warning))
+
+
+def detail(text: str) -> None:
+    """Print what only helps to find out why something is as it is."""
+    if screen.loudness >= Loudness.DEBUG:
+        say(("debug: ", "dim"), plain(text))
 
 
 def complain(error: TorvynError) -> None:
@@ -93,13 +151,34 @@ def fail(command: str, error: TorvynError, *, as_json: bool, code: int | None = 
     """
     category = CATEGORIES.get(error.subsystem, "runtime")
     if code is None:
-        code = Exit.USAGE if category in _USAGE else Exit.FAILED
+        code = Exit.USAGE if category in _USAGE else Exit.CONFLICT if error.kind == "tag-exists" else Exit.FAILED
     if as_json:
-        failure = {"error": True, "command": command, "category": category, "detail": str(error), "exit_code": int(code)}
-        print_json({**failure, "errors": [one.as_dict() for one in each(error)]})
+        print_json(failure(command, error, category=category, code=code))
     else:
         complain(error)
+        say(mark(ok=False), f" {command}: {category}")
     raise typer.Exit(code)
+
+
+def failure(command: str, error: TorvynError, *, category: str, code: int) -> dict[str, Any]:
+    """Return a failure as JSON-ready data, with the fields of its category (CLI-002); a field is null when there is nothing to say."""
+    errors = each(error)
+    first = errors[0]
+    file = (first.where or "").partition(": ")[0] or None
+    own: dict[str, Any]
+    match category:
+        case "config":
+            own = {"file": file, "suggestion": first.hint}
+        case "contract" | "link":
+            own = {"diagnostics": [str(one) for one in errors]}
+        case "io":
+            own = {"path": first.fields.get("path", file)}
+        case "packaging" | "security":
+            own = {"suggestion": first.hint}
+        case _:
+            own = {"context": first.where}
+    said = {"error": True, "command": command, "category": category, "detail": str(error), "exit_code": int(code)}
+    return {**said, **own, "errors": [one.as_dict() for one in errors]}
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -158,6 +158,12 @@ ATTRIBUTES: Mapping[str, str] = {p.Facet.CAPABILITIES: "security"}
 """The facets whose attribute of a `PythonSubject` has another name: `capabilities` are the abilities that a subject claims."""
 
 
+class CliFacet(Protocol):
+    """The command line; see the messages `cli.*`."""
+
+    def run(self, request: p.RunCommand, /) -> p.CommandRanReply: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class PythonSubject:
     """A runtime as a bundle of facet objects; a facet that is None is not claimed.
@@ -180,6 +186,7 @@ class PythonSubject:
     contracts: ContractsFacet | None = None
     packaging: PackagingFacet | None = None
     security: CapabilitiesFacet | None = None
+    cli: CliFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
     refusal: Callable[[Exception], Refused | None] = field(default=lambda _error: None)

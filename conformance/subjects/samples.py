@@ -63,6 +63,7 @@ FLOW = p.FlowSpec(
 GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType(
     {
         p.RunFlow: p.RunFlow(FLOW),
+        p.RunCommand: p.RunCommand(("--version",)),
         p.ObserveFlow: p.ObserveFlow(FLOW, readings=(2,)),
         p.HistogramData: p.HistogramData((100, 250), (2, 1, 0), 3, 310, 90, 120),
         p.HistogramReply: p.HistogramReply(p.HistogramData((100, 250), (2, 1, 0), 3, 310, 90, 120), (100.0,)),

@@ -44,6 +44,7 @@ OPENING: frozenset[type[p.Request]] = frozenset(
         p.ComposeComponents,
         p.IdentifyComponent,
         p.LinkPipelines,
+        p.RunCommand,
     }
 )
 """The requests that start over: nothing that was asked before them matters to what follows."""
@@ -114,6 +115,7 @@ class Session:
         self.streams = StreamsClient(self)
         self.flows = FlowsClient(self)
         self.guests = GuestsClient(self.ask)
+        self.cli = CliClient(self)
         self.observability = ObservabilityClient(self.ask)
         self.contracts = ContractsClient(self.ask)
         self.packaging = PackagingClient(self.ask)
@@ -412,3 +414,14 @@ class FlowsClient:
     def signal_project(self, files: dict[str, bytes], number: Literal["SIGINT", "SIGTERM"]) -> p.ProjectSignalledReply:
         """Run the first flow of a project in a process of its own, and send it a signal."""
         return self._ask(p.SignalProject(files, number), p.ProjectSignalledReply)
+
+
+class CliClient:
+    """Facet cli: the command line."""
+
+    def __init__(self, session: Session) -> None:
+        self._ask = session.ask
+
+    def run(self, request: p.RunCommand) -> p.CommandRanReply:
+        """Run a command line to its end."""
+        return self._ask(request, p.CommandRanReply)

@@ -256,7 +256,7 @@ def test_a_failed_run_as_json_is_an_error_with_its_data(ref, corpus_flow):
     ran = ref("run", corpus_flow("errors"), "--config", "flow.main.error_policy.policy=fail-fast", "--format", "json")
     assert (ran.code, ran.err) == (1, "")
     found = ran.json
-    assert found.keys() == {"error", "command", "category", "detail", "exit_code", "errors", "data"}
+    assert found.keys() == {"error", "command", "category", "detail", "exit_code", "context", "errors", "data"}
     assert (found["error"], found["category"], found["exit_code"]) == (True, "runtime", 1)
     assert found["errors"][0]["fields"] == {"stage": "picky", "call": "process"}
     assert found["data"]["failure"]["kind"] == "invalid-input"
@@ -275,7 +275,7 @@ def test_a_failing_init_names_its_start_up_stage(ref, project):
 def test_a_refusal_as_json_lists_its_errors(ref, tmp_path):
     ran = ref("check", tmp_path / "none", "--format", "json")
     assert (ran.code, ran.err) == (2, "")
-    assert ran.json.keys() == {"error", "command", "category", "detail", "exit_code", "errors"}
+    assert ran.json.keys() == {"error", "command", "category", "detail", "exit_code", "file", "suggestion", "errors"}
     assert (ran.json["category"], ran.json["errors"][0]["kind"]) == ("config", "not-found")
 
 
@@ -290,7 +290,10 @@ def test_stdout_is_not_for_two(ref, corpus_flow):
 def test_check_says_what_would_run(ref, corpus_flow):
     ran = ref("check", corpus_flow("linear"))
     assert (ran.code, ran.out) == (0, b"")
-    assert ran.err == "ok main: numbers (source), capitals (processor), end (sink)\n"
+    warning, checked = ran.err.splitlines()
+    assert warning.startswith("warning: [E0100] ")
+    assert warning.endswith("/wit: the project has no wit/ of its own, so no contract in it was checked")
+    assert checked == "[ok] main: numbers (source), capitals (processor), end (sink)"
 
 
 def test_check_as_json_shows_components_and_capabilities(ref, corpus_flow):
@@ -448,7 +451,7 @@ def test_a_second_signal_gives_up(start, project, components):
     process.send_signal(signal.SIGTERM)  # another number: two of the same might arrive as one
     _, err = process.communicate()
     assert process.returncode in {130, 143}  # whichever was heard first
-    assert err == b"error: flow-1 was stopped before it ended\n"
+    assert err == b"error: flow-1 was stopped before it ended\n[FAIL] run: runtime\n"
 
 
 def test_ctrl_c_while_waiting_for_input(start, corpus_flow):

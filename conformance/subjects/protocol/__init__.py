@@ -53,6 +53,7 @@ from conformance.subjects.protocol.capabilities import (
     WasiSwitches,
     WriteAudit,
 )
+from conformance.subjects.protocol.cli import CommandRanReply, RunCommand
 from conformance.subjects.protocol.contracts import (
     CheckComponent,
     ComparePackages,
@@ -259,6 +260,7 @@ __all__ = [
     "CloseCopies",
     "CloseGuest",
     "Command",
+    "CommandRanReply",
     "ComparePackages",
     "CompleteStream",
     "ComponentFigures",
@@ -387,6 +389,7 @@ __all__ = [
     "ResourceTransition",
     "RunAudited",
     "RunAuditedReply",
+    "RunCommand",
     "RunFlow",
     "RunHost",
     "SandboxLimits",
@@ -499,6 +502,7 @@ AnyRequest = (
     | WriteAudit
     | OrderSeverities
     | RunAudited
+    | RunCommand
 )
 
 AnyReply = (
@@ -552,6 +556,7 @@ AnyReply = (
     | AuditWrittenReply
     | SeveritiesReply
     | RunAuditedReply
+    | CommandRanReply
 )
 
 

@@ -35,6 +35,7 @@ FACET_VERSIONS = {
     Facet.CONTRACTS: 1,
     Facet.PACKAGING: 1,
     Facet.CAPABILITIES: 1,
+    Facet.CLI: 1,
 }
 """The facets with messages in this version of the protocol; the others are names only, and a subject may not claim them yet."""
 

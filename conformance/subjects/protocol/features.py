@@ -12,6 +12,9 @@ from types import MappingProxyType
 
 from conformance.subjects.protocol.flows import FlowSpec
 
+COMMANDS = ("init", "check", "link", "run", "trace", "bench", "pack", "publish", "inspect", "doctor")
+"""The commands that rules are about."""
+
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
         "flows.run/role=processor": "stages of this role",
@@ -30,6 +33,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "flows.run/events=deq": "elements that a consumer takes are in the trace",
         "flows.run/events=credits": "`enq` and `deq` show the stream's credits",
         "resources.borrow/borrower=host": "the host can borrow",
+        **{f"cli.run/command={command}": "this command" for command in COMMANDS},
         "observability.histogram/kind=custom": "histograms with edges of one's own",
         "observability.run/average-depth": "streams know the average depth of their queue",
         "observability.run/windows": "what was measured between two readings can be told",

@@ -11,6 +11,7 @@ from conformance.errors import Refused
 from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
 from conformance.subjects.reference.capabilities import ReferenceCapabilities
+from conformance.subjects.reference.commands import ReferenceCommands
 from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
@@ -54,6 +55,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         streams=ReferenceStreams(parts),
         flows=ReferenceFlows(parts),
         guests=ReferenceGuests(parts),
+        cli=ReferenceCommands(parts),
         observability=ReferenceObservability(parts),
         contracts=ReferenceContracts(parts),
         packaging=ReferencePackaging(parts),

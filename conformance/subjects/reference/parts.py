@@ -115,6 +115,7 @@ class ReferenceParts:
         during: what surrounds each request of the facet packaging; a mutant puts a faulty function in the place of one of the runtime's.
         sandbox: what becomes of the sandbox that it is given.
         security: the parts of the facet capabilities.
+        command_faults: functions, as `module:name`, that are called before each command line of the facet cli.
     """
 
     manager: MakeManager = ResourceManager
@@ -148,3 +149,4 @@ class ReferenceParts:
     during: Callable[[], AbstractContextManager[None]] = nullcontext
     sandbox: Callable[[Sandbox], Sandbox] = lambda sandbox: sandbox
     security: SecurityParts = field(default_factory=SecurityParts)
+    command_faults: Sequence[str] = ()
