@@ -46,6 +46,7 @@ class Delivery:
         "_tell_enqueued",
         "_tell_returned",
         "_tell_worked",
+        "_tell_yielded",
         "_with_pending",
         "edges",
         "stages",
@@ -78,12 +79,13 @@ class Delivery:
         self.listen()
 
     def listen(self) -> None:
-        """Find out which of the events that come with every element the observer hears; None for those that nobody does."""
+        """Find out which of the frequent events the observer hears; None for those that nobody does."""
         self._tell_called = listener(self._observer, "called")
         self._tell_returned = listener(self._observer, "returned")
         self._tell_worked = listener(self._observer, "worked")
         self._tell_enqueued = listener(self._observer, "enqueued")
         self._tell_dequeued = listener(self._observer, "dequeued")
+        self._tell_yielded = listener(self._observer, "yielded")
 
     def stream(self, index: int) -> Stream[Element]:
         """Return a stream by its edge's index."""

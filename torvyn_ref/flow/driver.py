@@ -254,9 +254,10 @@ class FlowDriver(Answers):
                 self._observer.notified(now, stage.name, signal)
             return self._invoke(stage, Call.NOTIFY, signal)
         if self._executions >= self._batch or (now - self._turn_began >= self._quantum and self._executions):
-            self._give_way(now)
-            if self._observer is not None:
-                self._observer.yielded(now, self._executions)
+            if now - self._kept_since > WATCHDOG_NS:
+                self._give_way(now)
+            if self._tell_yielded is not None:
+                self._tell_yielded(now, self._executions)
             self._executions = self._due = 0
             self._kept_since = now
             return YIELD

@@ -11,7 +11,7 @@ from torvyn_ref.resources.copies import CopyLedger, CopyListener
 from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.handles import Entry, HandleTable
 from torvyn_ref.resources.leases import LeaseBook, LeaseKind, access, is_exclusive, lease_active
-from torvyn_ref.resources.pools import ZEROS, Pools
+from torvyn_ref.resources.pools import LONG_SCRUB, ZEROS, Pools
 from torvyn_ref.resources.records import Inspection, Loan, ManagerConfig, Reclaimed
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
@@ -52,8 +52,10 @@ class ManagerCore:
             block.retire(entry.size)
         else:  # the same, without the call
             size = entry.size
-            if size:
+            if 0 < size < LONG_SCRUB:
                 block.view[:size] = ZEROS[:size]
+            elif size:
+                block.scrub(size)
             pool.pushes += 1
             pool.free.append(block)
         if self.observer is not None:

@@ -7,6 +7,7 @@ counters read as if all had been there from the start, and a runtime that is cre
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ctypes import addressof, c_char, memset
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest buffer (POOL-004)."""
 
-ZEROS = memoryview(bytes(MAX_BUFFER_BYTES))
+ZEROS = memoryview(bytes(65_536))
+
+LONG_SCRUB = 65_536
+"""Bytes from which a scrub does not copy zeros, but has them written: what it reads would push the buffers' bytes out of the caches."""
 
 
 class Tier(StrEnum):
@@ -79,7 +83,7 @@ class TierMetrics:
 class Block:
     """The bytes behind one buffer: where they live, which pool they return to (None: a fallback of its own), how many fit."""
 
-    __slots__ = ("capacity", "data", "entry", "pool", "tier", "view")
+    __slots__ = ("address", "capacity", "data", "entry", "pool", "tier", "view")
 
     def __init__(self, capacity: int, tier: Tier, pool: Pool | None) -> None:
         self.capacity = capacity
@@ -87,14 +91,22 @@ class Block:
         self.pool = pool
         self.data = bytearray(capacity)
         self.view = memoryview(self.data)
+        self.address = addressof(c_char.from_buffer(self.data)) if capacity >= LONG_SCRUB else 0
         self.entry: Entry | None = None  # of the last tenancy, for the next one; pooled blocks only
+
+    def scrub(self, dirty: int) -> None:
+        """Overwrite the first `dirty` bytes with zeros (POOL-010)."""
+        if dirty >= LONG_SCRUB:
+            memset(self.address, 0, dirty)
+        else:
+            self.view[:dirty] = ZEROS[:dirty]
 
     def retire(self, dirty: int) -> None:
         """Scrub the `dirty` bytes that were written and go back to the pool, or be forgotten as a fallback (POOL-010, POOL-011)."""
         pool = self.pool
         if pool is not None:
             if dirty:
-                self.view[:dirty] = ZEROS[:dirty]
+                self.scrub(dirty)
             pool.pushes += 1
             pool.free.append(self)
 

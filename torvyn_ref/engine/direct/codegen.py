@@ -13,11 +13,14 @@ from typing import Any
 
 from torvyn_ref.engine.direct.emitter import Emitter, checked_char, out_of_range, trap
 from torvyn_ref.engine.direct.errors import Unsupported
+from torvyn_ref.engine.direct.fetch import FETCHED, FETCHED_AT, is_fetched
 from torvyn_ref.engine.direct.glue import COUNT, DROPPED, MOST_SHORT, PARAMETERS, PIECE, REALLOCS, RESULT, SHORT
 from torvyn_ref.engine.direct.types import Choice, Function, Handle, Record, Scalar, Sequence_, Text, Type
 from torvyn_ref.engine.imports import Deferred, WitError
 
 _FLAT = {"i32": "I4x", "i64": "Q", "f32": "f4x", "f64": "d"}
+
+_NO_BORROWS = "if handles.borrows: trap('borrow handles still remain at the end of the call')"
 
 Bind = Callable[..., tuple[Callable[..., Any], ...]]
 
@@ -82,9 +85,16 @@ def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bi
             with emit:
                 emit("values,place=got")
                 emit("pack(*values,place)")
+    fetches = has_post_return and is_fetched(function)
+    if fetches:
+        assert function.result is not None
+        emit("def read(mem,p):")
+        with emit:
+            emit(_NO_BORROWS)
+            emit(f"return {emit.load(function.result, 'p', 0)}")
     emit("def result():")
     with emit:
-        _read_result(emit, function, has_memory=has_memory)
+        _read_result(emit, function, has_memory=has_memory, fetches=fetches)
         if has_post_return:
             emit("nonlocal kept")
             emit("kept=r")
@@ -105,6 +115,8 @@ def lifted(function: Function, *, has_memory: bool, has_post_return: bool) -> Bi
         emit("finally:")  # a trap, too, comes after what the guest has dropped
         with emit:
             emit(f"if words[{DROPPED // 4}]: rt.catch_up()")
+        if fetches:
+            emit(f"if words[{FETCHED // 4}]: return read(rt.fetched,{FETCHED_AT})")
         if has_post_return:
             emit("r,kept=kept,None")
             emit("return r")
@@ -190,20 +202,21 @@ def _pack_or_ask(emit: Emitter, function: Function, arguments: list[str]) -> Non
     emit(f"else: pack({','.join([*arguments, 'None'])})")
 
 
-def _read_result(emit: Emitter, function: Function, *, has_memory: bool) -> None:
+def _read_result(emit: Emitter, function: Function, *, has_memory: bool, fetches: bool) -> None:
     result = function.result
     core = result.flat[0] if result is not None and not function.result_in_memory else "i32"
     if has_memory:
         emit(f"pages,={emit.structure('<I')}.unpack_from(sb,base)")
         emit("if pages!=mem.pages: mem.refresh()")
-    emit("if handles.borrows: trap('borrow handles still remain at the end of the call')")
+    if not fetches:
+        emit(_NO_BORROWS)
     if result is None:
         emit("r=None")
     else:
         emit(f"p,={emit.structure('<' + _FLAT[core][0])}.unpack_from(sb,base+{RESULT})")
         if function.result_in_memory:
             emit.bounds("p", result, "result")
-            emit(f"r={emit.load(result, 'p', 0)}")
+            emit(f"r={'read(mem,p)' if fetches else emit.load(result, 'p', 0)}")
         else:
             emit(f"r={emit.lift(result, iter(['p']))}")
 

@@ -11,6 +11,7 @@ import wasmtime
 from torvyn_ref.engine.direct.codegen import Bind, is_bytes, lifted, lowered, short_piece
 from torvyn_ref.engine.direct.definitions import Lift, Lower, Options
 from torvyn_ref.engine.direct.errors import Unsupported
+from torvyn_ref.engine.direct.fetch import is_fetched
 from torvyn_ref.engine.direct.glue import GlueFunction, module_text
 from torvyn_ref.engine.direct.plan import CoreValue, Crossing, Glued, GuestFunction, HostFunction, Item, MakeGlue, Plan
 from torvyn_ref.engine.direct.scope import Scope, Unimplemented
@@ -58,6 +59,7 @@ class Crossings:
                 allocates=allocates,
                 piece=-1 if piece is None else piece[1],
                 has_post_return=post_return is not None,
+                fetches=result if post_return is not None and is_fetched(function) else None,
             ),
             bind=_lifted(_Signature.of(function), memory is not None, post_return is not None),
             resources=function.resources,

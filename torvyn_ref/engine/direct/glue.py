@@ -9,13 +9,16 @@ Scratch memory: a header, an area for one short string or list<u8> on its way in
     0        u32       which handler the dispatcher shall run
     4        u32       1 while the guest's realloc or post-return runs: it must not call out
     8        u32       drops in the log
+    12       u32       1 when glue has fetched the result of the last call (`fetch`)
     16       64 x 12   reallocs wanted: alignment, size, and the pointer that came back
     784      56 x 4    the log of drops: handles' indices
     1024     256       the short piece
     1280     4096      a tag for each of the first handles (`Resource.lent_tag`, `owned_tag`), 0 for none
-    5376     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
+    5376     512       the result that glue has fetched
+    5888     slots     160 bytes each: +0 pages of the guest memory, +4 number of reallocs, +8 parameters (8 bytes each), +144 result
 
-Function k has two handlers: 2k+1 takes the parameters (of an import) or the result (of an export with a post-return), 2k+2 the pointers.
+Function k has two handlers: 2k+1 takes the parameters (of an import) or the result (of an export with a post-return, unless glue has
+fetched it), 2k+2 the pointers.
 Handler 0 is for a guest that calls out where it must not.
 
 A number of reallocs of `PIECE` means: one piece of bytes lies in the header's area. The glue asks the guest for memory, copies it there,
@@ -32,6 +35,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from torvyn_ref.engine.direct.fetch import FETCHED_AT, MOST_FETCHED, fetch
+from torvyn_ref.engine.direct.types import Type
+
 REALLOCS = 16
 MOST_REALLOCS = 64
 """Reallocs per round; the glue goes round until no more are wanted."""
@@ -47,7 +53,7 @@ TAGGED = 4096
 """Handles, from index 0, that glue may drop; others are dropped by the host at once."""
 MOST_TAGGED = 127
 """Resource types that tags can tell apart."""
-SLOTS = TAGS + TAGGED
+SLOTS = FETCHED_AT + MOST_FETCHED
 SLOT = 160
 COUNT = 4
 PARAMETERS = 8
@@ -79,6 +85,7 @@ class GlueFunction(NamedTuple):
         allocates: the guest's realloc is needed to bring values in.
         piece: the parameter that takes the pointer of a short piece; -1 when the function takes none.
         has_post_return: an export with a post-return; its result is read before that runs.
+        fetches: the type of the result that glue fetches, before post-return runs; None when it fetches none.
         leaves: a call out that realloc and post-return must not make; only resource.rep does not leave the instance.
         drops: resource.drop of the resource with this `lent_tag`, whose handles glue may drop; 0 for everything else.
     """
@@ -92,6 +99,7 @@ class GlueFunction(NamedTuple):
     allocates: bool
     piece: int = -1
     has_post_return: bool = False
+    fetches: Type | None = None
     leaves: bool = True
     drops: int = 0
 
@@ -142,7 +150,7 @@ def _import(function: GlueFunction) -> list[str]:
 
 def _export(function: GlueFunction) -> list[str]:
     base = slot(function.number)
-    lines = [f'(func (export "{function.number}") (local $n i32) (local $q i32)']
+    lines = [f'(func (export "{function.number}") (local $n i32) (local $q i32) (local $k i32) (local $z i64)']
     if function.piece >= 0:
         at = base + PARAMETERS + 8 * function.piece
         lines += _piece(function, at + 8, f"(i32.store $s offset={at} {_ZERO} (local.get $q))")
@@ -155,9 +163,11 @@ def _export(function: GlueFunction) -> list[str]:
     lines.append(f"({function.result}.store $s offset={base + RESULT} {_ZERO} {call})" if function.result else call)
     lines += _pages(function)
     if function.has_post_return:
-        lines.append(_dispatch(2 * function.number + 1))
         argument = f"({function.result}.load $s offset={base + RESULT} {_ZERO})" if function.result else ""
-        lines += _sealed(f"(call $p{function.number} {argument})")
+        post_return = _sealed(f"(call $p{function.number} {argument})")
+        if function.fetches is not None:
+            lines += fetch(function.fetches, base + RESULT, function.memory, post_return)
+        lines += [_dispatch(2 * function.number + 1), *post_return]
     return [*lines, ")"]
 
 

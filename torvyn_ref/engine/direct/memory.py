@@ -12,38 +12,19 @@ from torvyn_ref.engine.direct.errors import AbiTrap
 PAGE = 65536
 
 
-class GuestMemory:
-    """One guest memory.
+class Region:
+    """Bytes that values are lifted from.
 
     Attributes:
-        view: its bytes.
+        view: the bytes.
         size: their number.
-        pages: the number of pages that `view` was made for. A memory's address can change only when it grows, and glue code reports the
-            pages at every crossing.
     """
 
-    __slots__ = ("_memory", "_store", "pages", "size", "view")
+    __slots__ = ("size", "view")
 
-    def __init__(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
-        self._store = store
-        self._memory = memory
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Make the view anew."""
-        self.size = self._memory.data_len(self._store)
-        self.pages = self.size // PAGE
-        self.view = memoryview(self._memory.get_buffer_ptr(self._store)).cast("B") if self.size else memoryview(b"")
-
-    @property
-    def length(self) -> int:
-        """Return the memory's size in bytes as it is now, which `size` learns at the next crossing."""
-        return self._memory.data_len(self._store)
-
-    def release(self) -> None:
-        """Forget the view; the memory must not be used any more."""
-        self.view = memoryview(b"")
-        self.size = self.pages = 0
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+        self.size = len(view)
 
     def bytes_at(self, pointer: int, length: int) -> memoryview:
         """Return guest bytes, without a copy: valid until the guest runs again.
@@ -80,3 +61,35 @@ class GuestMemory:
             raise AbiTrap(f"{what} pointer not aligned")
         if pointer + size > self.size:
             raise AbiTrap(f"{what} pointer out of bounds of memory")
+
+
+class GuestMemory(Region):
+    """One guest memory.
+
+    Attributes:
+        pages: the number of pages that `view` was made for. A memory's address can change only when it grows, and glue code reports the
+            pages at every crossing.
+    """
+
+    __slots__ = ("_memory", "_store", "pages")
+
+    def __init__(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
+        self._store = store
+        self._memory = memory
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the view anew."""
+        self.size = self._memory.data_len(self._store)
+        self.pages = self.size // PAGE
+        self.view = memoryview(self._memory.get_buffer_ptr(self._store)).cast("B") if self.size else memoryview(b"")
+
+    @property
+    def length(self) -> int:
+        """Return the memory's size in bytes as it is now, which `size` learns at the next crossing."""
+        return self._memory.data_len(self._store)
+
+    def release(self) -> None:
+        """Forget the view; the memory must not be used any more."""
+        self.view = memoryview(b"")
+        self.size = self.pages = 0

@@ -11,7 +11,7 @@ import wasmtime
 from torvyn_ref.engine.direct.errors import AbiTrap
 from torvyn_ref.engine.direct.glue import COUNT, DROPPED, DROPS, MOST_REALLOCS, PARAMETERS, REALLOCS, RESULT
 from torvyn_ref.engine.direct.handles import HandleTable
-from torvyn_ref.engine.direct.memory import GuestMemory
+from torvyn_ref.engine.direct.memory import GuestMemory, Region
 from torvyn_ref.engine.direct.types import Resource
 
 _TWO = struct.Struct("<II")
@@ -28,12 +28,14 @@ class Runtime:
     Attributes:
         scratch: the scratch memory's bytes (see `glue`).
         words: the same, as u32.
+        fetched: the same, as a result that glue has fetched is read from it.
     """
 
     def __init__(self, store: wasmtime.Store, scratch: memoryview, handles: HandleTable) -> None:
         self.store = store
         self.scratch = scratch
         self.words = scratch.cast("I")
+        self.fetched = Region(scratch)
         self.handles = handles
         self._pending: tuple[Any, list[tuple[int, int]], list[int]] | None = None
 
@@ -51,7 +53,7 @@ class Runtime:
 
     def release(self) -> None:
         """Forget what points into the store."""
-        self.scratch = self.words = self.handles.tags = memoryview(b"")
+        self.scratch = self.words = self.fetched.view = self.handles.tags = memoryview(b"")
 
     def want(self, base: int, wanted: list[tuple[int, int]], values: Any) -> None:
         """Ask the glue for guest memory: (alignment, size) each; `values` wait until all of it is there."""

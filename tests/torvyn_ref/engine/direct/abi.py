@@ -128,8 +128,8 @@ def layout(ty):
     return -(-(most + max([0, *(size for size, _ in inner)])) // most) * most, most
 
 
-def component(ty):
-    """Return the binary of the component described above."""
+def component(ty, *, wipes=False):
+    """Return the binary of the component described above; with `wipes`, its post-return overwrites all memory."""
     cores, (size, _) = flat(ty), layout(ty)
     in_memory = len(cores) > 16
     parameters = ["i32"] if in_memory else cores
@@ -152,6 +152,8 @@ def component(ty):
     here = f"(call $show (local.get 0) (i32.const {size}))" if in_memory else ""
     local = "" if result_in_memory else f"(local $r {cores[0]})"
     memory_result = "(result i32)" if result_in_memory else back
+    post_return = '(alias core export $main "p" (core func $p))' if wipes else ""
+    with_post_return = "(post-return $p)" if wipes else ""
     return bytes(
         wasmtime.wat2wasm(f"""(component
   (import "host" (instance $host {inside}
@@ -178,11 +180,13 @@ def component(ty):
     (import "h" "echo" (func $echo {"".join(f"(param {core})" for core in imported)} {back}))
     (import "h" "show" (func $show (param i32 i32)))
     (func (export "f") {"".join(f"(param {core})" for core in parameters)} {memory_result} {local}
-      {shown} (call $show (i32.const 1024) (i32.const {8 * len(parameters)})) {here} {call}))
+      {shown} (call $show (i32.const 1024) (i32.const {8 * len(parameters)})) {here} {call})
+    (func (export "p") (param {"i32" if result_in_memory else cores[0]})
+      (memory.fill (i32.const 0) (i32.const 255) (i32.shl (memory.size) (i32.const 16)))))
   (core instance $main (instantiate $Main (with "l" (instance $libc))
     (with "h" (instance (export "echo" (func $echo)) (export "show" (func $show))))))
-  (alias core export $main "f" (core func $f))
-  (func $lifted (param "x" {ty.use}) (result {ty.use}) (canon lift (core func $f) (memory $memory) (realloc $realloc)))
+  (alias core export $main "f" (core func $f)) {post_return}
+  (func $lifted (param "x" {ty.use}) (result {ty.use}) (canon lift (core func $f) (memory $memory) (realloc $realloc) {with_post_return}))
   (instance $api {exported} (export "f" (func $lifted)))
   (export "api" (instance $api)))""")
     )

@@ -1,6 +1,7 @@
 """Any value of any type goes in and comes out unharmed, and lies in guest memory byte for byte as wasmtime lays it."""
 
 import itertools
+import struct
 
 import pytest
 import wasmtime
@@ -8,6 +9,8 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from tests.torvyn_ref.engine.direct import abi
+from torvyn_ref.engine.direct import fetch
+from torvyn_ref.engine.direct.errors import AbiTrap
 from torvyn_ref.engine.imports import WitError
 
 INTEGERS = {
@@ -95,7 +98,7 @@ def values(ty):
 @st.composite
 def calls(draw):
     ty = draw(types())
-    return ty, draw(values(ty)), draw(values(ty))
+    return ty, draw(values(ty)), draw(values(ty)), draw(st.booleans())
 
 
 U8, U64 = abi.scalar("u8"), abi.scalar("u64")
@@ -113,9 +116,57 @@ CORNERS = {
 }
 
 
+@pytest.mark.parametrize("wipes", [False, True])
 @pytest.mark.parametrize(("ty", "value"), CORNERS.values(), ids=CORNERS)
-def test_corners_cross_unharmed(wasm, ty, value):
-    compare(wasm, ty, value, value)
+def test_corners_cross_unharmed(wasm, ty, value, wipes):
+    compare(wasm, ty, value, value, wipes)
+
+
+TWO = abi.tuple_(abi.text(), abi.result(abi.listing(U8), abi.variant("two-v", None, abi.text())))
+"""28 bytes, and at most two pieces."""
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 1000])
+@pytest.mark.parametrize("second", [("ok", b""), ("ok", b"12345678"), ("err", ("c0", None)), ("err", ("c1", "ünïcode"))])
+def test_a_result_survives_its_post_return_whether_glue_can_fetch_it_or_not(wasm, more, second):
+    _, payload = second
+    text = payload if isinstance(payload, bytes) else (payload[1] or "").encode()
+    room = fetch.MOST_FETCHED - abi.layout(TWO)[0] - len(text)
+    compare(wasm, TWO, ("short", second), ("x" * (room + more), second), wipes=True)
+
+
+# Core results that are no values: (bytes at 8, pointer).
+BROKEN = {
+    "not aligned": (struct.pack("<II", 100, 5), 10, "not aligned"),
+    "beyond the end": (b"", 65532, "out of bounds"),
+    "far beyond the end": (b"", 0xFFFFFFF8, "out of bounds"),
+    "text beyond the end": (struct.pack("<III", 0, 65530, 7), 8, "out of bounds"),
+    "text that wraps around": (struct.pack("<III", 0, 0xFFFFFFFF, 2), 8, "out of bounds"),
+    "text of 4 GiB": (struct.pack("<III", 0, 0, 0xFFFFFFFF), 8, "out of bounds"),
+    "no UTF-8": (struct.pack("<III", 0, 20, 1) + b"\xff", 8, "invalid utf-8"),
+    "no such case": (struct.pack("<III", 2, 20, 1) + b"x", 8, "discriminant"),
+}
+
+
+@pytest.mark.parametrize(("content", "pointer", "trap"), BROKEN.values(), ids=BROKEN)
+def test_a_result_that_is_none_traps_whether_glue_looks_at_it_or_the_host(wasm, content, pointer, trap):
+    data = "".join(f"\\{byte:02x}" for byte in content)
+    code = wasmtime.wat2wasm(f"""(component
+      (core module $Main (memory (export "memory") 1) (data (i32.const 8) "{data}")
+        (func (export "f") (result i32) (i32.const {pointer})) (func (export "p") (param i32)))
+      (core instance $main (instantiate $Main)) (alias core export $main "memory" (core memory $memory))
+      (alias core export $main "f" (core func $f)) (alias core export $main "p" (core func $p))
+      (func $fetched (result (result string)) (canon lift (core func $f) (memory $memory) (post-return $p)))
+      (func $read (result (result string)) (canon lift (core func $f) (memory $memory)))
+      (instance $api (export "fetched" (func $fetched)) (export "read" (func $read))) (export "api" (instance $api)))""")
+    for name in ("fetched", "read"):
+        store, bound = abi.directly(wasm, bytes(code), {})
+        try:
+            with pytest.raises(AbiTrap, match=trap):
+                bound.calls["api"][name]()
+        finally:
+            bound.release()
+            store.close()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -124,9 +175,9 @@ def test_values_cross_unharmed_and_lie_in_memory_as_wasmtime_lays_them(wasm, cal
     compare(wasm, *call)
 
 
-def compare(wasm, ty, sent, answered):
+def compare(wasm, ty, sent, answered, wipes):
     """Send a value in, have another answered, and look at both and at guest memory, on both engines."""
-    data = abi.component(ty)
+    data = abi.component(ty, wipes=wipes)
     heard, shown = [], []
     answer = _as_host_answers(ty, answered)
     store, bound = abi.directly(wasm, data, {"echo": lambda x: heard.append(x) or answer(), "show": lambda data: shown.append(bytes(data))})

@@ -7,7 +7,7 @@ import wasmtime
 from wasmtime import _func
 
 from torvyn_ref.calls import Call
-from torvyn_ref.engine.direct import glue
+from torvyn_ref.engine.direct import fetch, glue
 from torvyn_ref.engine.direct.glue import GlueFunction, module_text
 
 
@@ -43,7 +43,9 @@ def test_slots_do_not_overlap_and_all_fit(functions):
     assert glue.REALLOCS + 12 * glue.MOST_REALLOCS <= glue.DROPS
     assert glue.DROPS + 4 * glue.MOST_DROPS <= glue.SHORT
     assert glue.SHORT + glue.MOST_SHORT <= glue.TAGS
-    assert glue.slot(0) >= glue.TAGS + glue.TAGGED
+    assert fetch.FETCHED + 4 <= glue.REALLOCS
+    assert glue.TAGS + glue.TAGGED <= fetch.FETCHED_AT
+    assert glue.slot(0) >= fetch.FETCHED_AT + fetch.MOST_FETCHED
     assert 2 * glue.MOST_TAGGED + 1 < 256
     assert glue.PARAMETERS + 17 * 8 <= glue.RESULT
     assert glue.RESULT + 8 <= glue.SLOT
