@@ -6,7 +6,7 @@ Nothing stops the check: every finding of a pipeline is told at once (CON-058).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from torvyn_ref.calls import Role
@@ -54,7 +54,8 @@ def compose(parts: Sequence[Part], connections: Sequence[tuple[str, str]]) -> tu
     """Return everything that keeps components from working together; nothing when they do.
 
     Kinds: invalid-topology for an unknown end, once per end, and for a circle, once per pipeline; disconnected; source-has-incoming;
-    sink-has-outgoing; unmet-capability; version-range-unsatisfiable; and those of a comparison for what two connected components share.
+    sink-has-outgoing; unmet-capability; version-range-unsatisfiable; incompatible-major, once per breaking difference of what two connected
+    components share.
     """
     return (
         *_ends(parts, connections),
@@ -115,7 +116,10 @@ def _shared(parts: Sequence[Part], connections: Iterable[tuple[str, str]]) -> It
             versions = (old.name.version or UNVERSIONED, new.name.version or UNVERSIONED)
             for difference in compare_interfaces(old, new, [interface.name.name for interface in old.interfaces]):
                 if difference.breaking:
-                    yield of_difference(difference, versions, source, target, old.name.unversioned)
+                    finding = of_difference(difference, versions, source, target, old.name.unversioned)
+                    message = f"{source!r} and {target!r} read {old.name.unversioned} differently: {finding.message}"
+                    notes = (f"the change is of the class {finding.kind}",)
+                    yield replace(finding, kind="incompatible-major", code="E0140", message=message, notes=notes)
 
 
 def _capabilities(parts: Iterable[Part]) -> Iterator[Diagnostic]:

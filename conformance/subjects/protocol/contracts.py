@@ -108,8 +108,8 @@ class Connection(Message, frozen=True):
 class ComposeComponents(Request, frozen=True, tag="contracts.compose"):
     """Check whether components fit together, from their contracts alone → `contract-checked`. Fault `invalid-wit`.
 
-    Kinds: invalid-topology, disconnected, source-has-incoming, sink-has-outgoing, unmet-capability, version-range-unsatisfiable, and those
-    of `contracts.compare` for connected components. `about` names the components; for a capability or a package that follows last.
+    Kinds: invalid-topology, disconnected, source-has-incoming, sink-has-outgoing, incompatible-major (of what two connected components
+    share), unmet-capability, version-range-unsatisfiable. `about` names the components; for a package or a capability that follows.
     """
 
     components: tuple[Part, ...]
