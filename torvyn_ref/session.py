@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -20,8 +22,11 @@ from torvyn_ref.flow.simulate import simulate as drive
 from torvyn_ref.host import Host, PreparedFlow
 from torvyn_ref.observe import Level
 from torvyn_ref.reactor import Feed, FlowHandle, Reactor
+from torvyn_ref.signals import heard_at_once
 
 _REFRESH_S = 0.1
+_HEEDED = (signal.SIGINT, signal.SIGTERM)
+_TURNS = 4  # of the event loop, after which a signal that has arrived is received
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,10 @@ class Interruption:
     def __init__(self) -> None:
         self.by: signal.Signals | None = None
 
+    def heard(self, number: int) -> None:
+        """Take note of a signal; the first one counts."""
+        self.by = self.by or signal.Signals(number)
+
 
 async def run(
     host: Host,
@@ -60,7 +69,8 @@ async def run(
 ) -> Outcome:
     """Run a prepared flow to its end, and close it.
 
-    In the main thread, the first SIGINT or SIGTERM cancels the flow, which drains; a second one abandons it.
+    In the main thread, the first SIGINT or SIGTERM cancels the flow, which drains; a second one abandons it. Both are heard, and so is
+    the timeout, while a component's call goes on for ever: a cancel gives it the cooperative timeout, a second signal ends it at once.
 
     Args:
         host: the host that prepared it.
@@ -79,11 +89,14 @@ async def run(
     problem: Exception | None = None
     try:
         with _signals() as signals:
-            async with Reactor(host.resources, clock=host.clock) as reactor, anyio.create_task_group() as tasks:
+            async with Reactor(host.resources, clock=host.clock) as reactor, AsyncExitStack() as stack, anyio.create_task_group() as tasks:
                 handle = host.start(reactor, prepared)
                 if signals is not None:
-                    tasks.start_soon(_listen, signals, handle, interruption)
+                    relay = stack.enter_context(heard_at_once(_Early(handle, interruption)))
+                    tasks.start_soon(_listen, relay, handle, interruption)
+                    tasks.start_soon(_take, signals)
                 if timeout_s is not None:
+                    handle.end_at(host.clock.monotonic_ns() + round(timeout_s * 1e9))
                     tasks.start_soon(_later, timeout_s, handle.cancel)
                 for seconds, action in later:
                     tasks.start_soon(_later, seconds, action)
@@ -95,6 +108,8 @@ async def run(
                     report = await handle.wait()
                 except Exception as error:  # noqa: BLE001  # raised below, outside of the task groups that would wrap it
                     problem = error
+                for _ in range(_TURNS):
+                    await checkpoint()
                 tasks.cancel_scope.cancel()
         if problem is not None:
             raise problem
@@ -130,19 +145,50 @@ def _outcome(host: Host, prepared: PreparedFlow, report: FlowReport, interrupted
 def _signals() -> Iterator[AsyncIterator[signal.Signals] | None]:
     """Receive SIGINT and SIGTERM, where that is possible: only the main thread may."""
     if threading.current_thread() is threading.main_thread():
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(*_HEEDED) as signals:
             yield signals
     else:
         yield None
 
 
-async def _listen(signals: AsyncIterator[signal.Signals], handle: FlowHandle, interruption: Interruption) -> None:
-    async for number in signals:
-        if interruption.by is None:
-            interruption.by = number
-            handle.cancel()
+class _Early:
+    """Takes note of signals from another thread: the first is a cancel, the second gives the flow up. `_listen` does the rest."""
+
+    def __init__(self, handle: FlowHandle, interruption: Interruption) -> None:
+        self._handle = handle
+        self._interruption = interruption
+        self._first = True
+
+    def __call__(self, number: int) -> None:
+        if number not in _HEEDED:
+            return
+        if self._first:
+            self._first = False
+            self._interruption.heard(number)
+            self._handle.hear()
         else:
-            handle.abandon()
+            self._handle.give_up()
+
+
+async def _listen(relay: socket.socket, handle: FlowHandle, interruption: Interruption) -> None:
+    first = True
+    while True:
+        await anyio.wait_readable(relay)
+        for number in relay.recv(64):
+            if number not in _HEEDED:
+                continue
+            if first:
+                first = False
+                interruption.heard(number)
+                handle.cancel()
+            else:
+                handle.abandon()
+
+
+async def _take(signals: AsyncIterator[signal.Signals]) -> None:
+    """Receive signals and do nothing about them: what nobody has received when the receiver closes, some event loops raise again."""
+    async for _ in signals:
+        pass
 
 
 async def _later(seconds: float, action: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from torvyn_ref.errors import TorvynError
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowState, Reason
 from torvyn_ref.host import Attachments
-from torvyn_ref.reactor import Feed
+from torvyn_ref.reactor import Feed, Reactor
 
 ENDLESS = {"flow.main.nodes.numbers.config": "count=100000000"}
 
@@ -99,12 +99,84 @@ async def test_the_second_signal_gives_the_flow_up(prepare):
     assert (caught.value.kind, interruption.by) == ("abandoned", signal.SIGINT)
 
 
+class AtTheCall(Observer):
+    """Does something when the component that never returns is about to be called."""
+
+    def __init__(self, do):
+        self._do = do
+
+    def called(self, at, stage, call, element):
+        if call is Call.PROCESS:
+            self._do()
+
+
+@pytest.fixture(params=["direct", "stock"])
+def spinning(request, project, host):
+    """A flow whose processor never returns, with nothing else to stop it for an hour."""
+
+    def prepare(do=lambda: None, **runtime):
+        lines = {"component_timeout_ms": 600_000, "cooperative_cancel_timeout_ms": 10, "drain_timeout_ms": 10, **runtime}
+        settings = "\n".join(f"{key} = {value}" for key, value in lines.items())
+        stages = ("numbers", "source", "counter-source"), ("spins", "processor", "loop-forever"), ("end", "sink", "sink-ready")
+        made = host(
+            project.write(*stages, more=f'[runtime]\nengine = "{request.param}"\ndefault_fuel_per_invocation = "unlimited"\n{settings}')
+        )
+        return made, made.prepare(attachments=Attachments(observer=AtTheCall(do)))
+
+    return prepare
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_is_heard_while_a_guest_never_returns_and_interrupts_it_after_the_cooperative_timeout(spinning, number):
+    outcome = await session.run(*spinning(lambda: os.kill(os.getpid(), number)))
+    report = outcome.report
+    assert (report.state, report.reason, outcome.interrupted) == (FlowState.CANCELLED, Reason.OPERATOR_REQUEST, number)
+    assert {stage.name: stage.errors for stage in report.stages if stage.errors} == {"spins": 1}
+    assert report.live_buffers == 0
+
+
+async def test_a_second_signal_ends_a_call_at_once(spinning):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+
+    host, prepared = spinning(twice, cooperative_cancel_timeout_ms=3_600_000, drain_timeout_ms=3_600_000)
+    interruption = session.Interruption()
+    with pytest.raises(TorvynError) as caught:
+        await session.run(host, prepared, interruption=interruption)
+    assert (caught.value.kind, interruption.by) == ("abandoned", signal.SIGINT)
+    assert host.resources.live_count == 0
+
+
+async def test_a_timeout_is_heard_while_a_guest_never_returns(spinning):
+    outcome = await session.run(*spinning(), timeout_s=0.01)
+    assert (outcome.report.state, outcome.report.reason) == (FlowState.CANCELLED, Reason.OPERATOR_REQUEST)
+    assert outcome.interrupted is None
+
+
+async def test_a_cancel_from_another_thread_is_heard_while_a_guest_never_returns(spinning):
+    handles = []
+
+    def elsewhere():
+        thread = threading.Thread(target=handles[0].hear)
+        thread.start()
+        thread.join()
+
+    host, prepared = spinning(elsewhere)
+    async with Reactor(host.resources, clock=host.clock) as reactor:
+        handles.append(host.start(reactor, prepared))
+        report = await handles[0].wait()
+    prepared.close()
+    assert (report.state, report.reason) == (FlowState.CANCELLED, Reason.OPERATOR_REQUEST)
+
+
 async def test_signals_are_left_alone_afterwards(prepare):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     await session.run(*prepare())
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert after[1] == before[1]
     assert callable(after[0])
+    assert "torvyn-signals" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_run_needs_no_main_thread(prepare, anyio_backend):

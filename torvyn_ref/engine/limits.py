@@ -1,13 +1,15 @@
-"""How long a call may take: the epoch's clockwork (ERR-008). An engine, and so its ticker, belongs to one thread.
+"""How long a call may take: the epoch's clockwork (ERR-008, CANCEL-003). An engine, and so its ticker, belongs to one thread.
 
 wasmtime interrupts a guest when the engine's epoch passes the deadline of its store. Somebody has to advance the epoch; that is one
-thread per engine, started at the first timed call, asleep while no timed call runs.
+thread per engine, started at the first timed call, asleep while no timed call runs. While the guest keeps the engine's own thread, this
+one is also the only one that can ask whether the call must end for another reason, such as a cancel; then it lets time run ahead.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
@@ -21,6 +23,25 @@ UNMETERED = U64_MAX
 NO_DEADLINE = 1 << 62
 """Ticks until the deadline of a call without a timeout: longer than anything lasts."""
 
+UNTIMED_TICKS = 64
+"""Ticks until the deadline of a call without a timeout that can be interrupted: nobody ticks while it runs, but to interrupt it."""
+
+MOST_AHEAD = 50_000
+"""Ticks that are run ahead in one period, at most: more than eight minutes. A longer deadline takes some periods to be reached."""
+
+
+@dataclass(slots=True)
+class Caller:
+    """What the ticker knows of the instance whose call runs; not the instance, which goes when nobody else has it.
+
+    Attributes:
+        timed: whether time counts for it.
+        overdue: tells, from the ticker's thread, whether the call that runs must end now; None when nobody asks for that.
+    """
+
+    timed: bool
+    overdue: Callable[[], bool] | None = None
+
 
 class EpochTicker:
     """Advances an engine's epoch while timed calls run.
@@ -32,6 +53,7 @@ class EpochTicker:
 
     Attributes:
         running: timed calls that run; a call that ends takes itself off.
+        caller: whose call began last.
         awake: somebody ticks, or nobody ever has to; while this is not so, a call that begins says `wake`.
         advances: another number after every tick. A deadline that was set at the same number need not be set again: no time has passed.
     """
@@ -43,6 +65,7 @@ class EpochTicker:
         self._work = threading.Condition()
         self._closed = False
         self.running = 0
+        self.caller: Caller | None = None
         self.advances = 0
         self.awake = not threaded
         self._thread: threading.Thread | None = None
@@ -58,7 +81,7 @@ class EpochTicker:
         self._advance()
         self.advances += 1
 
-    def enter(self) -> int:
+    def enter(self, caller: Caller | None = None) -> int:
         """Note that a timed call begins, and return `advances`.
 
         Next to nothing while the thread is awake, as it is during calls in quick succession.
@@ -66,6 +89,7 @@ class EpochTicker:
         Raises:
             TorvynError: engine/closed-engine after `close`.
         """
+        self.caller = caller
         self.running += 1
         if not self.awake:
             self.wake()
@@ -116,7 +140,22 @@ class EpochTicker:
             if self.running or not self._falls_asleep():
                 if self._pause(PERIOD_MS / 1000):
                     return
-                self.tick()
+                self._period()
+
+    def _period(self) -> None:
+        """One period has passed: say so, and run ahead for a call that is overdue until it ends.
+
+        Asked anew for each tick: the next call of another instance, or of the same, may have begun meanwhile. It loses one tick at most.
+        """
+        caller = self.caller
+        if caller is None or caller.timed:
+            self.tick()
+        if caller is None or caller.overdue is None:
+            return
+        for _ in range(MOST_AHEAD):
+            if not self.running or self.caller is not caller or not caller.overdue():
+                return
+            self.tick()
 
     def _falls_asleep(self) -> bool:
         """Sleep until a call begins, unless one has begun meanwhile; tell whether there was any sleep.

@@ -7,7 +7,7 @@ Behind it stand `direct` (the components' core modules under our own canonical A
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -223,6 +223,9 @@ class Engine(Protocol):
 class Interruptible(Protocol):
     """An instance whose guest can be interrupted in the middle of a call, sooner than the engine's own limit says."""
 
-    def bound(self, within_ms: int | None) -> None:
-        """Interrupt each call from now on that takes longer than this many ms, or than the limit; None leaves the limit alone."""
+    def oversee(self, overdue: Callable[[], bool]) -> None:
+        """Interrupt a call when `overdue` says that it must end; asked every 10 ms or so while one runs, from any thread, and never fails.
+
+        The guest ends at once, and its instance with it: an interrupted guest cannot go on (CANCEL-003).
+        """
         ...

@@ -12,7 +12,7 @@ import wasmtime
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Role, Signal
 from torvyn_ref.engine.guest import GuestHost
 from torvyn_ref.engine.imports import GuestFault
-from torvyn_ref.engine.limits import NO_DEADLINE, UNMETERED, EpochTicker
+from torvyn_ref.engine.limits import NO_DEADLINE, UNMETERED, UNTIMED_TICKS, Caller, EpochTicker
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
@@ -38,8 +38,8 @@ class SandboxedInstance:
         self._ticker = ticker
         limits = sandbox.limits
         self._fuel = UNMETERED if limits.fuel is None else limits.fuel
-        self._limit = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
-        self._ticks = self._limit  # or fewer, see `bound`
+        self._ticks = None if limits.call_timeout_ms is None else EpochTicker.ticks(limits.call_timeout_ms)
+        self._caller = Caller(timed=self._ticks is not None)
         self._armed = -1  # the ticker's `advances` when the deadline was set
         self._functions: dict[Call, Enter] = {}
         self._entered = False
@@ -77,6 +77,7 @@ class SandboxedInstance:
         self._wasi.waited_ns = 0  # here and below: `_begin`, `_end` and `EpochTicker.enter`, without their frames
         store.set_fuel(fuel)
         if ticks is not None:
+            ticker.caller = self._caller
             ticker.running += 1
             if not ticker.awake:
                 ticker.wake()
@@ -103,15 +104,11 @@ class SandboxedInstance:
             self._guest.end_loans()
             self._entered = False
 
-    def bound(self, within_ms: int | None) -> None:
-        """Interrupt each call from now on that takes longer than this many ms, or than its limit; None leaves the limit alone."""
-        if within_ms is None:
-            self._ticks = self._limit
-            if self._limit is None and not self._closed:
-                self._store.set_epoch_deadline(NO_DEADLINE)
-        else:
-            ticks = EpochTicker.ticks(within_ms)
-            self._ticks = ticks if self._limit is None else min(ticks, self._limit)
+    def oversee(self, overdue: Callable[[], bool]) -> None:
+        """Interrupt a call when `overdue` says that it must end, in the guest's code or while it waits (CANCEL-003)."""
+        self._caller.overdue = self._wasi.overdue = overdue
+        if not self._caller.timed:
+            self._ticks = UNTIMED_TICKS
         self._armed = -1
 
     def close(self) -> None:
@@ -141,7 +138,7 @@ class SandboxedInstance:
         self._wasi.waited_ns = 0
         self._store.set_fuel(self._fuel)
         if self._ticks is not None:
-            advances = self._ticker.enter()
+            advances = self._ticker.enter(self._caller)
             if advances != self._armed:
                 self._armed = advances
                 self._store.set_epoch_deadline(self._ticks)

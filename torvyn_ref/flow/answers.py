@@ -55,7 +55,6 @@ class Answers(Delivery):
         "_phase",
         "_sequence",
         "_wall_offset",
-        "has_near_bounds",
         "settings",
     )
 
@@ -71,7 +70,6 @@ class Answers(Delivery):
         make_stream: Callable[[StreamConfig], Stream[Element]],
     ) -> None:
         self.settings = settings
-        self.has_near_bounds = True  # a call may have to end sooner than any other: at start and end, before a deadline, in a drain
         self._wall_offset = wall_offset_ns
         self._phase = Phase.INIT
         self._lifecycle = Lifecycle(self._state_changed)
@@ -259,7 +257,6 @@ class Answers(Delivery):
         self._lifecycle.on(FlowEvent.DRAIN)
         self._alarm = self._drain_end = self._now + self.settings.drain_timeout_ns
         self._due = 0
-        self.has_near_bounds = True
         self._notices.clear()
         if reason is not Reason.SOURCE_COMPLETE:
             for stage in self.stages:

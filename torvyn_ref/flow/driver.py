@@ -228,7 +228,6 @@ class FlowDriver(Answers):
         if self.settings.deadline_ns is not None:
             self._alarm = now + self.settings.deadline_ns
         self._phase = Phase.RUN
-        self.has_near_bounds = self._alarm is not None
         return None
 
     def _next_run(self, now: int) -> Step | None:

@@ -21,7 +21,6 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from torvyn_ref.calls import Answer
 from torvyn_ref.clock import Clock, SystemClock
 from torvyn_ref.engine.protocol import Instance, Interruptible
 from torvyn_ref.errors import TorvynError
@@ -69,9 +68,12 @@ class ReadyFlows:
 
 
 class FlowHandle:
-    """A flow that runs in a reactor. All methods belong to the reactor's event loop."""
+    """A flow that runs in a reactor. Its methods belong to the reactor's event loop, except `hear`, `give_up` and `overdue`.
 
-    __slots__ = ("_clock", "_ended", "_error", "_instances", "_over", "_ready", "_scope", "_woken", "driver")
+    Those three work from any thread, and so while a guest keeps the loop's own thread: that is when a cancel needs them.
+    """
+
+    __slots__ = ("_clock", "_ended", "_ends_at", "_error", "_given_up", "_instances", "_over", "_ready", "_scope", "_woken", "driver")
 
     def __init__(
         self,
@@ -90,6 +92,11 @@ class FlowHandle:
         self._over = anyio.Event()
         self._scope = anyio.CancelScope()
         self._error: BaseException | None = None
+        self._ends_at: int | None = None
+        self._given_up = False
+        for instance in self._instances:
+            if isinstance(instance, Interruptible):
+                instance.oversee(self.overdue)
 
     @property
     def id(self) -> FlowId:
@@ -109,6 +116,29 @@ class FlowHandle:
     def abandon(self) -> None:
         """Stop the flow's task at its next yield: what is queued is lost, what it holds is released, there is no report."""
         self._scope.cancel()
+
+    def hear(self, reason: Reason = Reason.OPERATOR_REQUEST) -> None:
+        """Take note of a cancel, from any thread: a call in flight has the cooperative timeout from now (CANCEL-003, CANCEL-014).
+
+        A flow that waits is not woken by it; `cancel` does that, from the event loop.
+        """
+        self.driver.cancel(reason, now=self._clock.monotonic_ns())
+
+    def end_at(self, instant: int) -> None:
+        """Cancel the flow, as an operator would, if a call is in flight at this instant of the clock."""
+        self._ends_at = instant
+
+    def give_up(self) -> None:
+        """As `abandon`, from any thread: interrupt the call in flight, and stop the flow's task when it has returned."""
+        self._given_up = True
+
+    def overdue(self) -> bool:
+        """Tell whether the call in flight has reached a bound of the driver's and must end now (CANCEL-003, CANCEL-008, CANCEL-013)."""
+        now = self._clock.monotonic_ns()
+        if self._ends_at is not None and now >= self._ends_at:
+            self.driver.cancel(now=self._ends_at)
+        end = self.driver.call_bounds.interrupt_at
+        return self._given_up or (end is not None and now >= end)
 
     @property
     def is_over(self) -> bool:
@@ -171,11 +201,10 @@ class FlowHandle:
         while True:
             step = driver.next(now)
             if isinstance(step, Invoke):
-                instance = instances[step.stage.index]
-                if driver.has_near_bounds:
-                    answer = _call_within_bounds(driver, instance, step, now)
-                else:
-                    answer = instance.call(step.call, step.argument)
+                answer = instances[step.stage.index].call(step.call, step.argument)
+                if self._given_up:
+                    self._scope.cancel()
+                    await checkpoint()
                 now = clock()
                 driver.resume(answer, now)
             elif isinstance(step, Wait):
@@ -200,18 +229,6 @@ class FlowHandle:
         finally:
             self._ready.count += 1
         self._woken = anyio.Event()
-
-
-def _call_within_bounds(driver: FlowDriver, instance: Instance, step: Invoke, now: int) -> Answer:
-    """Make a call that the driver's bounds end sooner than the engine would (CANCEL-003, CANCEL-008, CANCEL-013)."""
-    end = driver.call_bounds.interrupt_at
-    if end is None or not isinstance(instance, Interruptible):
-        return instance.call(step.call, step.argument)
-    instance.bound(max(0, -(-(end - now) // 1_000_000)))
-    try:
-        return instance.call(step.call, step.argument)
-    finally:
-        instance.bound(None)
 
 
 def _way_to_give_way() -> Callable[[], Awaitable[object]]:

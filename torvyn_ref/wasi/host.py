@@ -6,6 +6,7 @@ the same every time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from torvyn_ref.engine.imports import GuestFault, GuestTimeout
@@ -17,12 +18,16 @@ _T = TypeVar("_T")
 MAX_HANDLES = 1024
 """Streams, pollables and errors that one instance may hold together."""
 
+LONGEST_WAIT_NS = 10_000_000
+"""Of a wait that can be interrupted, how much passes until somebody looks again."""
+
 
 class WasiHost:
     """What WASI functions work on; engines pass it as their first argument.
 
     Attributes:
         waited_ns: what the running call has waited; whoever begins a call sets it to 0.
+        overdue: tells whether the running call must end; asked while it waits.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -30,6 +35,7 @@ class WasiHost:
         self._held: dict[int, object] = {}
         self._next = 1
         self.waited_ns = 0
+        self.overdue: Callable[[], bool] | None = None
 
     def use(self, capability: str, detail: str) -> None:
         """Tell the audit that a granted capability is used, before it is (CAP-039)."""
@@ -40,18 +46,21 @@ class WasiHost:
         """Let the guest wait for an instant of the monotonic clock, for no longer than its call may take (ERR-008).
 
         Raises:
-            GuestTimeout: the call's time is over before.
+            GuestTimeout: the call's time is over before, or it is interrupted (CANCEL-003).
             GuestFault: this sandbox lets nobody wait.
         """
         clock, wait, timeout_ms = self.sandbox.clock, self.sandbox.wait, self.sandbox.limits.call_timeout_ms
         while (ahead := due_ns - clock.monotonic_ns()) > 0:
             if wait is None:
                 raise GuestFault("the component waits for a timer, and this sandbox lets no component wait inside a call")
-            if timeout_ms is not None and (left := timeout_ms * 1_000_000 - self.waited_ns) < ahead:
-                wait(left)
+            left = ahead if timeout_ms is None else timeout_ms * 1_000_000 - self.waited_ns
+            step = min(ahead, left) if self.overdue is None else min(ahead, left, LONGEST_WAIT_NS)
+            wait(step)
+            self.waited_ns += step
+            if step == left < ahead:
                 raise GuestTimeout(f"the component wanted to wait beyond the {timeout_ms} ms of its call")
-            self.waited_ns += ahead
-            wait(ahead)
+            if self.overdue is not None and self.overdue():
+                raise GuestTimeout("the component was interrupted while it waited for a timer")
 
     # ---- handles
 

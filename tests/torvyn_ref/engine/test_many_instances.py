@@ -91,3 +91,16 @@ def test_a_real_ticker_interrupts_a_guest_that_never_returns(guest):
     assert failure.cause is Cause.TIMEOUT
     instance.close()
     engine.close()
+
+
+@pytest.mark.parametrize("timeout_ms", [None, 60_000])
+def test_a_guest_that_never_returns_is_interrupted_when_its_overseer_says_so(guest, timeout_ms):
+    engine = StockEngine()
+    compiled = engine.compile((COMPONENTS / "init-spins.wasm").read_bytes(), where="init-spins.wasm")
+    sandbox = guest("init-spins", limits=Limits(fuel=None, call_timeout_ms=timeout_ms)).sandbox
+    instance = compiled.instantiate(Role.PROCESSOR, sandbox)
+    instance.oversee(lambda: True)
+    failure = instance.call(Call.INIT, "")
+    assert (failure.cause, failure.poisoned) == (Cause.TIMEOUT, True)
+    instance.close()
+    engine.close()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from torvyn_ref.engine.limits import PERIOD_MS, EpochTicker
+from torvyn_ref.engine.limits import MOST_AHEAD, PERIOD_MS, Caller, EpochTicker
 from torvyn_ref.errors import TorvynError
 
 SOON = 30  # seconds until a broken ticker fails its test instead of hanging
@@ -93,3 +93,63 @@ def test_after_close_nobody_may_enter():
     with pytest.raises(TorvynError) as caught:
         ticker.enter()
     assert caught.value.kind == "closed-engine"
+
+
+class Call:
+    """A call that ends at the tick that passes its deadline."""
+
+    def __init__(self, ticker, deadline, *, timed=True, overdue=None):
+        self._ticker, self._left = ticker, deadline
+        ticker.enter(Caller(timed, overdue))
+
+    def tick(self):
+        self._left -= 1
+        if not self._left:
+            self._ticker.leave()
+
+
+def one_period(deadline, **options):
+    """Let a call run for one period; return how many ticks there were, and whether it still runs."""
+    ticks = []
+
+    def tick():
+        ticks.append(1)
+        call.tick()
+
+    pauses = Pauses()
+    ticker = EpochTicker(tick, pause=pauses)
+    call = Call(ticker, deadline, **options)
+    pauses.await_pause()
+    pauses.go.release()
+    while not (pauses.reached.acquire(blocking=False) or ticker.is_asleep):
+        pass
+    count, runs = len(ticks), ticker.running
+    ticker.running = 0
+    pauses.go.release()
+    ticker.close()
+    return count, runs
+
+
+@pytest.mark.parametrize(
+    ("options", "ticks", "runs"),
+    [
+        ({}, 1, 1),
+        ({"overdue": lambda: False}, 1, 1),
+        ({"overdue": lambda: True}, 100, 0),
+        ({"overdue": lambda: False, "timed": False}, 0, 1),
+        ({"overdue": lambda: True, "timed": False}, 100, 0),
+        ({"timed": False}, 0, 1),
+    ],
+)
+def test_time_runs_ahead_for_a_call_that_is_overdue_until_it_ends_and_stands_still_for_one_without_a_timeout(options, ticks, runs):
+    assert one_period(100, **options) == (ticks, runs)
+
+
+def test_what_is_no_more_overdue_is_left_alone():
+    """The next call has begun meanwhile: it has lost as many ticks as were run ahead before anybody knew."""
+    answers = iter([True, False])
+    assert one_period(100, overdue=lambda: next(answers)) == (2, 1)
+
+
+def test_running_ahead_has_an_end_in_each_period():
+    assert one_period(MOST_AHEAD + 100, overdue=lambda: True) == (MOST_AHEAD + 1, 1)

@@ -167,6 +167,27 @@ def test_without_a_timeout_a_guest_may_wait_as_long_as_it_likes(make):
     assert clock.monotonic_ns() == U64_MAX
 
 
+@pytest.mark.parametrize("timeout_ms", [None, 3_600_000])
+def test_a_wait_that_can_be_interrupted_looks_up_every_ten_milliseconds(make, timeout_ms):
+    clock = VirtualClock()
+    host = make(clock=clock, may_wait=True, limits=Limits(call_timeout_ms=timeout_ms))
+    host.overdue = lambda: clock.monotonic_ns() > 25_000_000
+    block(host, after(host, 15_000_000))
+    assert clock.monotonic_ns() == 15_000_000
+    with pytest.raises(GuestTimeout, match="was interrupted"):
+        block(host, after(host, 1_000_000_000))
+    assert clock.monotonic_ns() == 35_000_000
+
+
+def test_a_wait_that_nobody_interrupts_still_ends_with_its_call(make):
+    clock = VirtualClock()
+    host = make(clock=clock, may_wait=True, limits=Limits(call_timeout_ms=25))
+    host.overdue = lambda: False
+    with pytest.raises(GuestTimeout, match="beyond the 25 ms"):
+        block(host, after(host, 1_000_000_000))
+    assert clock.monotonic_ns() == 25_000_000
+
+
 def test_a_timer_beyond_the_end_of_time_is_at_its_end(make):
     host = make(clock=VirtualClock(start_ns=10))
     assert not ready(host, after(host, U64_MAX))
