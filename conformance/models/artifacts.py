@@ -178,6 +178,26 @@ def statement(wasm: bytes, **other: Any) -> bytes:
     return json.dumps(data).encode()
 
 
+# ---------------------------------------------------------------- images
+
+
+def image(layers: Iterable[tuple[str, str, bytes]], config: bytes = b"{}") -> tuple[bytes, dict[str, bytes]]:
+    """Return the image manifest of some layers (media type, file name, content), and all blobs by digest."""
+    layers = tuple(layers)
+
+    def describe(media_type: str, content: bytes, **annotations: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"mediaType": media_type, "digest": digest(content), "size": len(content)}
+        return {**found, "annotations": {name.replace("_", "."): value for name, value in annotations.items()}} if annotations else found
+
+    data = {
+        "schemaVersion": 2,
+        "mediaType": IMAGE_TYPE,
+        "config": describe(CONFIG_TYPE, config),
+        "layers": [describe(kind, content, org_opencontainers_image_title=title) for kind, title, content in layers],
+    }
+    return json.dumps(data).encode(), {digest(content): content for content in (config, *(content for _, _, content in layers))}
+
+
 # ---------------------------------------------------------------- versions
 
 _SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")

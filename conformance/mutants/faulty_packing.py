@@ -293,7 +293,7 @@ def _endless(content: bytes, limit: int, where: str) -> bytes:
         if error.kind != "too-large":
             raise
         # The whole would be half a gigabyte: its first three entries stand for it.
-        return zlib.decompressobj(31).decompress(content, 7 * 512) + bytes(1024)
+        return zlib.decompressobj(31).decompress(content, 6 * 512) + bytes(1024)
 
 
 faulty(

@@ -7,6 +7,7 @@ a runtime has had or an implementer is likely to make.
 from __future__ import annotations
 
 from conformance.mutants import (
+    faulty_admission,
     faulty_audits,
     faulty_beside,
     faulty_buffers,
@@ -35,6 +36,7 @@ from conformance.mutants import (
     faulty_reports,
     faulty_resources,
     faulty_streams,
+    faulty_supply,
     faulty_threads,
     guests,
     subtle_flows,
@@ -76,6 +78,8 @@ ROOMS = (
     faulty_capabilities,
     faulty_grants,
     faulty_audits,
+    faulty_supply,
+    faulty_admission,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

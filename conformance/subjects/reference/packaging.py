@@ -134,8 +134,8 @@ class ReferencePackaging:
 
     def admit(self, request: p.Admit) -> p.AdmittedReply:
         """Decide whether a component may be loaded."""
-        decide = packaging.admit if request.policy is None else partial(packaging.admit, policy=Policy(request.policy))
         with self._during():
+            decide = packaging.admit if request.policy is None else partial(packaging.admit, policy=Policy(request.policy))
             admitted = decide(
                 Path(request.file),
                 signature=request.signature,
