@@ -438,3 +438,21 @@ def _begin_alike(grant: Capability, request: Capability) -> bool:
     if grant.kind is request.kind and isinstance(one, PoolScope) and isinstance(other, PoolScope):
         return other.name.startswith(one.name)
     return grant.covers(request)
+
+
+@comparing("paths-by-two-parts", "CAP-008")
+def _two_parts(grant: Capability, request: Capability) -> bool:
+    """Of a path only the first two parts are compared."""
+    paths = _paths(grant, request)
+    if not paths:
+        return grant.covers(request)
+    root, path = (path.strip("/").split("/") for path in paths)
+    return grant.covers(request) or (len(root) > 2 and len(path) >= len(root) and root[:2] == path[:2])
+
+
+axes(
+    "the-last-host-is-not-asked",
+    "CAP-014",
+    summary="Of several requested hosts the last one is not looked at.",
+    covers=lambda one, other: one.covers(replace(other, hosts=other.hosts[:-1]) if len(other.hosts) > 1 and one.hosts else other),
+)

@@ -201,6 +201,24 @@ def _ranges(declared: Texts, granted: Texts, policy: Policy, component: str) -> 
     return resolve(declared, (*granted, *more), policy, component=component)
 
 
+@resolving("the-first-decides-for-its-kind", "CAP-028")
+def _by_kind(declared: Texts, granted: Texts, policy: Policy, component: str) -> Resolution:
+    """Of several capabilities of one kind a component has the first one, as often as it asked."""
+    found = resolve(declared, granted, policy, component=component)
+    first: dict[Kind, Capability] = {}
+    kept = tuple(first.setdefault(one.kind, one) for one in found.effective)
+    return replace(found, effective=CapabilitySet(tuple(dict.fromkeys(kept))))
+
+
+@resolving("two-questions-one-grant", "CAP-029")
+def _one_grant(declared: Texts, granted: Texts, policy: Policy, component: str) -> Resolution:
+    """The second request of a kind is said to come from the grant of the first."""
+    found = resolve(declared, granted, policy, component=component)
+    first: dict[Kind, str] = {}
+    told = tuple(replace(one, granted=first.setdefault(one.effective.kind, one.granted)) for one in found.decisions)
+    return replace(found, decisions=told)
+
+
 @resolving("allow-all-allows-all", "CAP-057")
 def _everything(declared: Texts, granted: Texts, policy: Policy, component: str) -> Resolution:
     """Under allow-all a component may do everything, declared or not."""

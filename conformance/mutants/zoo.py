@@ -35,6 +35,7 @@ from conformance.mutants import (
     faulty_projects,
     faulty_reports,
     faulty_resources,
+    faulty_rights,
     faulty_streams,
     faulty_supply,
     faulty_threads,
@@ -80,6 +81,7 @@ ROOMS = (
     faulty_audits,
     faulty_supply,
     faulty_admission,
+    faulty_rights,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

@@ -84,6 +84,8 @@ class SecurityClient:
         """Put severities in order."""
         return self._ask(p.OrderSeverities(severities), p.SeveritiesReply)
 
-    def run(self, files: dict[str, bytes], environment: dict[str, str] | None = None) -> p.RunAuditedReply:
+    def run(
+        self, files: dict[str, bytes], environment: dict[str, str] | None = None, *, strict_allocation: bool = False
+    ) -> p.RunAuditedReply:
         """Run the first flow of a project."""
-        return self._ask(p.RunAudited(files, environment or {}), p.RunAuditedReply)
+        return self._ask(p.RunAudited(files, environment or {}, strict_allocation), p.RunAuditedReply)

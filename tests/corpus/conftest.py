@@ -13,7 +13,7 @@ COMPONENTS = ROOT / "corpus/components"
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-BUFFER, MUTABLE, CONTEXT, STREAM, IO_ERROR = range(1, 6)
+BUFFER, MUTABLE, CONTEXT, STREAM, IO_ERROR, INPUT, TERMINAL = range(1, 8)
 FUEL = 3_000_000
 CONTEXT_REP = 99
 
@@ -79,6 +79,7 @@ class Host:
         self.table = {}
         self.next = 100
         self.printed = bytearray()
+        self.rights = ("clock:wall",)
         linker = wc.Linker(engine)
         with linker.root() as root:
             for name, define in DEFINITIONS.items():
@@ -260,9 +261,37 @@ def define_streams(host, streams):
         host.printed += contents
         return wc.Variant("ok")
 
+    def read(store, self, _length):
+        assert self.to_host(store).rep == 1  # and the answer, None, says that the stream is closed
+
     streams.add_resource("output-stream", wc.ResourceType.host(STREAM), lambda _store, _rep: None)
+    streams.add_resource("input-stream", wc.ResourceType.host(INPUT), forget)
     streams.add_resource("error", wc.ResourceType.host(IO_ERROR), lambda _store, _rep: None)
     streams.add_func("[method]output-stream.blocking-write-and-flush", write)
+    streams.add_func("[method]input-stream.blocking-read", read)
+
+
+def define_stderr(host, instance):
+    instance.add_resource("output-stream", wc.ResourceType.host(STREAM), forget)
+    instance.add_func("get-stderr", lambda _store: wc.ResourceHost.own(1, STREAM))
+
+
+def define_stdin(host, instance):
+    instance.add_resource("input-stream", wc.ResourceType.host(INPUT), forget)
+    instance.add_func("get-stdin", lambda _store: wc.ResourceHost.own(1, INPUT))
+
+
+def define_terminal(host, instance):
+    instance.add_resource("terminal-output", wc.ResourceType.host(TERMINAL), forget)
+    instance.add_func("get-terminal-stdout", lambda _store: None)
+
+
+def forget(_store, _rep):
+    """A handle that stands for nothing."""
+
+
+def leave(_store, _status):
+    raise Refused("the guest called exit")
 
 
 def counting_clock():
@@ -280,6 +309,14 @@ DEFINITIONS = {
     "wasi:clocks/wall-clock@0.2.0": lambda _host, i: i.add_func("now", lambda _store: record(seconds=11, nanoseconds=22)),
     "wasi:clocks/monotonic-clock@0.2.0": lambda _host, i: i.add_func("now", counting_clock()),
     "wasi:random/random@0.2.0": lambda _host, i: i.add_func("get-random-bytes", lambda _store, n: bytes(range(n))),
+    "wasi:random/insecure@0.2.0": lambda _host, i: i.add_func("get-insecure-random-bytes", lambda _store, n: bytes(range(n))),
+    "wasi:random/insecure-seed@0.2.0": lambda _host, i: i.add_func("insecure-seed", lambda _store: (3, 5)),
+    "wasi:cli/stderr@0.2.0": define_stderr,
+    "wasi:cli/stdin@0.2.0": define_stdin,
+    "wasi:cli/exit@0.2.0": lambda _host, i: i.add_func("exit", leave),
+    "wasi:cli/terminal-output@0.2.0": lambda _host, i: i.add_resource("terminal-output", wc.ResourceType.host(TERMINAL), forget),
+    "wasi:cli/terminal-stdout@0.2.0": define_terminal,
+    "torvyn:capabilities/capability-query@0.1.0": lambda host, i: i.add_func("has-capability", lambda _store, name: name in host.rights),
 }
 
 

@@ -23,7 +23,9 @@ PRIMITIVES = {
 
 @pytest.fixture(scope="module")
 def contract():
-    packages = [wit.load(ROOT / "wit" / name)[0] for name in ("torvyn-streaming", "torvyn-filtering", "torvyn-aggregation")]
+    packages = [
+        wit.load(ROOT / "wit" / name)[0] for name in ("torvyn-streaming", "torvyn-filtering", "torvyn-aggregation", "torvyn-capabilities")
+    ]
     return {str(interface.name): interface for package in packages for interface in package.interfaces}
 
 

@@ -166,7 +166,7 @@ class Project:
     def node_settings(self, flow: Flow, name: str) -> NodeSettings:
         """Resolve a stage's settings: the node's own, else its component's, else the runtime's.
 
-        Grants are looked up by node name, else by component name (decision 8).
+        Grants are looked up by node name, else by component name (decision 8, CAP-058).
         """
         node = flow.nodes[name]
         component = self.component_of(node)

@@ -262,10 +262,12 @@ class RunAudited(Request, frozen=True, tag="capabilities.run"):
     Attributes:
         files: the project's files by relative name; `Torvyn.toml` is one of them.
         environment: the host's own variables, which a component may see only with a grant.
+        strict_allocation: the host runs in the strict mode of CAP-038, however that is configured.
     """
 
     files: dict[str, bytes]
     environment: dict[str, str] = {}
+    strict_allocation: bool = False
 
 
 class RunAuditedReply(Reply, frozen=True, tag="run-audited"):
@@ -273,7 +275,8 @@ class RunAuditedReply(Reply, frozen=True, tag="run-audited"):
 
     Attributes:
         state: the flow's last state, or `refused`.
-        kinds: what it was refused for.
+        kinds: what it was refused for: `capability-mismatch` for an import that is not declared, `capability-denied` or `missing-required`
+            for one that is not granted, and others.
         capabilities: what each node was given; nothing for a refused flow.
         printed: what components have written to standard output and error.
         delivered: the payloads that the flow's sinks have accepted.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.subjects.protocol.base import U32, U64, Message, Reply, Request
+from conformance.subjects.protocol.capabilities import AuditEvent
 
 
 class OpenGuest(Request, frozen=True, tag="guests.open"):
@@ -76,7 +77,8 @@ class StartGuest(Request, frozen=True, tag="guests.start"):
         role: source, processor, sink, filter, router or aggregator.
         engine, budget_bytes, fuel, deadline_ns: as in `guests.open`.
         memory_bytes: per linear memory; None for the runtime's default.
-        capabilities: what is granted to it, as canonical capability strings.
+        capabilities: what is granted to it, as canonical capability strings. Its buffers take none of them (CAP-038); a
+            `torvyn:resource-allocate` among them says from which pools they may come.
         environment: variables, for a component that may read them.
         flow_id: what its context answers; empty for the runtime's own.
         seed: where its random bytes come from, for a component that may have some.
@@ -205,6 +207,7 @@ class GuestInvokedReply(Reply, frozen=True, tag="guest-invoked"):
         owned, used: live buffers that belong to the guest, and the bytes of its budget that they take.
         host_calls: the buffer operations of the call, in order, the first 256 of them; `host_calls_total` counts all.
         printed: bytes written to standard output and error.
+        events: what the call has added to the audit log; only of a subject that claims `audit`.
     """
 
     outcome: str
@@ -223,3 +226,4 @@ class GuestInvokedReply(Reply, frozen=True, tag="guest-invoked"):
     host_calls: tuple[HostCall, ...] = ()
     host_calls_total: U64 = 0
     printed: U64 = 0
+    events: tuple[AuditEvent, ...] = ()

@@ -11,13 +11,17 @@ from typing import Any, cast
 
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
+from conformance.subjects.reference.audits import told_events
 from conformance.subjects.reference.parts import ReferenceParts
 from torvyn_ref.calls import DATA_CALL, Answer, Call, Cause, Element, Failure, FlowContext, Output, Role, Signal
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.engine.protocol import Compiled, Instance, Limits, Sandbox
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 from torvyn_ref.resources import ManagerConfig, ResourceError, ResourceManager
+from torvyn_ref.resources.pools import tier_of
+from torvyn_ref.security.audit import AuditEvent
 from torvyn_ref.security.grants import CapabilitySet
+from torvyn_ref.security.kinds import Kind
 
 _OWNER = Owner(1)
 _FLOWS = count(1)
@@ -139,6 +143,10 @@ class HandledGuest:
         limits = Limits(fuel=request.fuel, call_timeout_ms=None, memories=8)
         if request.memory_bytes is not None:
             limits = Limits(fuel=request.fuel, call_timeout_ms=None, memories=8, memory_bytes=request.memory_bytes)
+        held = CapabilitySet.of(request.capabilities)
+        self._events: list[AuditEvent] = []
+        log = parts.security.audit(self._events.append, self._clock)
+        self._guard = parts.security.guard(held, log, self._clock, component="guest", flow=f"flow-{self._flow}")
         sandbox = Sandbox(
             _OWNER,
             self._flow,
@@ -146,14 +154,16 @@ class HandledGuest:
             parts.context(FlowContext(request.flow_id or f"flow-{self._flow}", deadline_ns=request.deadline_ns)),
             self._clock,
             limits,
-            capabilities=CapabilitySet.of(request.capabilities).canonical,
+            capabilities=held.canonical,
             environment=request.environment,
             stdout=self._print,
             stderr=self._print,
+            audit=self._guard,
+            allocations=self._guard.allocations(tier_of) if held.of_kind(Kind.RESOURCE_ALLOCATE) else None,
             entropy=Random(request.seed).randbytes,  # noqa: S311 -- repeatable is what it has to be
             wait=self._clock.advance,
         )
-        self._instance: Instance | None = parts.instance(compiled.instantiate(Role(request.role), sandbox))
+        self._instance: Instance | None = parts.instance(compiled.instantiate(Role(request.role), parts.sandbox(sandbox)))
         self.engine = compiled.engine_name
 
     def started(self) -> p.GuestStartedReply:
@@ -245,12 +255,19 @@ class HandledGuest:
             "host_calls": tuple(self._resources.log),
             "host_calls_total": self._resources.total,
             "printed": self._printed,
+            "events": self._new_events(),
             **self._holdings(),
         }
 
     def _holdings(self) -> dict[str, int]:
         owned = sum(1 for seen in self._resources.live() if seen.owner == _OWNER)
         return {"owned": owned, "used": self._resources.budget(_OWNER)[0]}
+
+    def _new_events(self) -> tuple[p.AuditEvent, ...]:
+        self._guard.flush()
+        told = told_events(self._events)
+        self._events.clear()
+        return told
 
     def _print(self, data: bytes) -> None:
         self._printed += len(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from itertools import count
@@ -13,6 +12,7 @@ from typing import NoReturn
 
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
+from conformance.subjects.reference.audits import told_events
 from conformance.subjects.reference.parts import ReferenceParts
 from conformance.subjects.reference.projects import write_files
 from torvyn_ref.clock import VirtualClock
@@ -160,7 +160,8 @@ class ReferenceCapabilities:
             write_files(root, request.files)
             log = self._parts.audit(events.append, clock)
             try:
-                project = self._all_parts.load_project(root, environment={})
+                strict = {"security.strict_allocation": True} if request.strict_allocation else None
+                project = self._all_parts.load_project(root, environment={}, overrides=strict)
                 host = self._all_parts.host(
                     project, clock=clock, audit=log, cache_root=root / ".cache", offline=True, environment=request.environment
                 )
@@ -173,9 +174,9 @@ class ReferenceCapabilities:
             except TorvynError as error:
                 causes = error.errors if isinstance(error, TorvynErrors) else (error,)
                 kinds = tuple(one.kind for one in causes)
-                return p.RunAuditedReply("refused", kinds, {}, bytes(printed), tuple(delivered), _told(events))
+                return p.RunAuditedReply("refused", kinds, {}, bytes(printed), tuple(delivered), told_events(events))
         given = {stage.name: stage.capabilities for stage in prepared.stages}
-        return p.RunAuditedReply(state, (), given, bytes(printed), tuple(delivered), _told(events))
+        return p.RunAuditedReply(state, (), given, bytes(printed), tuple(delivered), told_events(events))
 
     # ---- what messages share
 
@@ -200,7 +201,7 @@ class ReferenceCapabilities:
         )
 
     def _new_events(self) -> tuple[p.AuditEvent, ...]:
-        told = _told(self._events)
+        told = told_events(self._events)
         self._events.clear()
         return told
 
@@ -219,23 +220,6 @@ def _emitted(log: AuditLog, entry: p.AuditEntry) -> bool:
     except OSError:
         return False
     return True
-
-
-def _told(events: Iterable[AuditEvent]) -> tuple[p.AuditEvent, ...]:
-    """Translate events."""
-    return tuple(
-        p.AuditEvent(
-            event.sequence,
-            event.timestamp_ns,
-            str(event.severity),
-            str(event.kind),
-            event.tenant,
-            event.component,
-            event.flow,
-            dict(event.details),
-        )
-        for event in events
-    )
 
 
 def _limits(runtime: Runtime) -> p.SandboxLimits:

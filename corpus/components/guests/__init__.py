@@ -1,6 +1,6 @@
 """Every component of the corpus, in catalogue order."""
 
-from corpus.components.guests import hidden, misbehaving, probe_ops, probes, processors, routing, sinks, sources
+from corpus.components.guests import hidden, misbehaving, probe_ops, probes, processors, rights, routing, sinks, sources
 from corpus.components.wat import Guest
 
 GUESTS: tuple[Guest, ...] = (
@@ -10,6 +10,7 @@ GUESTS: tuple[Guest, ...] = (
     *sinks.GUESTS,
     *probes.GUESTS,
     *probe_ops.GUESTS,
+    *rights.GUESTS,
     *misbehaving.GUESTS,
     *hidden.GUESTS,
 )

@@ -145,7 +145,7 @@ def _needs(world: str, text: str) -> tuple[list[str], list[str], list[str]]:
         if name in interfaces:
             interfaces |= set(INTERFACES[name].needs)
     ours = {name for name in interfaces if INTERFACES[name].name.startswith("torvyn:")}
-    if forbidden := ours - set(WORLDS[world].imports):
+    if forbidden := ours - {*WORLDS[world].imports, "capability-query"}:
         raise ValueError(f"{world} does not import {', '.join(sorted(forbidden))}")
     calls = [name for name in (*_FUNCTIONS, *_DROPS, "realloc") if name in found]
     return [name for name in SNIPPETS if name in found], [name for name in INTERFACES if name in interfaces], calls

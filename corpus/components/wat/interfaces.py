@@ -255,6 +255,104 @@ RANDOM = HostInterface(
     },
 )
 
+STDERR = HostInterface(
+    name=WASI.format("cli/stderr"),
+    needs=("io-streams",),
+    declarations="""
+    (export "output-stream" (type $stream (eq $output-stream)))""",
+    aliases={},
+    functions={"stderr.get-stderr": HostFunction("get-stderr", "(result (own $stream))", "(result i32)")},
+)
+
+INSECURE = HostInterface(
+    name=WASI.format("random/insecure"),
+    declarations="",
+    aliases={},
+    functions={
+        "insecure.get-insecure-random-bytes": HostFunction(
+            "get-insecure-random-bytes", '(param "len" u64) (result (list u8))', "(param i64 i32)", memory=True
+        )
+    },
+)
+
+INSECURE_SEED = HostInterface(
+    name=WASI.format("random/insecure-seed"),
+    declarations="",
+    aliases={},
+    functions={"insecure-seed.insecure-seed": HostFunction("insecure-seed", "(result (tuple u64 u64))", "(param i32)", memory=True)},
+)
+
+IO_INPUT = HostInterface(
+    name=WASI.format("io/streams"),
+    needs=("io-error",),
+    declarations="""
+    (export "input-stream" (type $input-stream (sub resource)))
+    (export "error" (type $error (eq $io-error)))
+    (type $stream-error' (variant (case "last-operation-failed" (own $error)) (case "closed")))
+    (export "stream-error" (type $stream-error (eq $stream-error')))""",
+    aliases={"input-stream": "input-stream"},
+    functions={
+        "input-stream.blocking-read": HostFunction(
+            "[method]input-stream.blocking-read",
+            '(param "self" (borrow $input-stream)) (param "len" u64) (result (result (list u8) (error $stream-error)))',
+            "(param i32 i64 i32)",
+            memory=True,
+        ),
+    },
+    resources=("input-stream",),
+)
+"""The other half of `io-streams`, under the same name: a guest imports one of the two."""
+
+STDIN = HostInterface(
+    name=WASI.format("cli/stdin"),
+    needs=("io-input",),
+    declarations="""
+    (export "input-stream" (type $stream (eq $input-stream)))""",
+    aliases={},
+    functions={"stdin.get-stdin": HostFunction("get-stdin", "(result (own $stream))", "(result i32)")},
+)
+
+EXIT = HostInterface(
+    name=WASI.format("cli/exit"),
+    declarations="",
+    aliases={},
+    functions={"exit.exit": HostFunction("exit", '(param "status" (result))', "(param i32)")},
+)
+
+TERMINAL_OUTPUT = HostInterface(
+    name=WASI.format("cli/terminal-output"),
+    declarations="""
+    (export "terminal-output" (type $terminal-output (sub resource)))""",
+    aliases={"terminal-output": "terminal-output"},
+    functions={},
+    resources=("terminal-output",),
+)
+
+TERMINAL_STDOUT = HostInterface(
+    name=WASI.format("cli/terminal-stdout"),
+    needs=("terminal-output",),
+    declarations="""
+    (export "terminal-output" (type $terminal (eq $terminal-output)))""",
+    aliases={},
+    functions={
+        "terminal-stdout.get-terminal-stdout": HostFunction(
+            "get-terminal-stdout", "(result (option (own $terminal)))", "(param i32)", memory=True
+        )
+    },
+)
+
+CAPABILITY_QUERY = HostInterface(
+    name="torvyn:capabilities/capability-query@0.1.0",
+    declarations="",
+    aliases={},
+    functions={
+        "capability-query.has-capability": HostFunction(
+            "has-capability", '(param "name" string) (result bool)', "(param i32 i32) (result i32)", memory=True
+        )
+    },
+)
+"""In no standard world: a component that wants it imports it itself."""
+
 INTERFACES: dict[str, HostInterface] = {
     "types": TYPES,
     "allocator": ALLOCATOR,
@@ -265,5 +363,14 @@ INTERFACES: dict[str, HostInterface] = {
     "wall-clock": WALL_CLOCK,
     "monotonic-clock": MONOTONIC_CLOCK,
     "random": RANDOM,
+    "stderr": STDERR,
+    "insecure": INSECURE,
+    "insecure-seed": INSECURE_SEED,
+    "io-input": IO_INPUT,
+    "stdin": STDIN,
+    "exit": EXIT,
+    "terminal-output": TERMINAL_OUTPUT,
+    "terminal-stdout": TERMINAL_STDOUT,
+    "capability-query": CAPABILITY_QUERY,
 }
 """Every interface by the id it has in component text, each after those it needs."""
