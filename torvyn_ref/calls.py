@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from torvyn_ref.ids import Handle
 
 
@@ -103,8 +105,7 @@ class Failure:
         return self.poisoned or self.kind is ErrorKind.FATAL
 
 
-@dataclass(slots=True)
-class Output:
+class Output(msgspec.Struct, gc=False):  # not a dataclass: one is made per element, and this is made in C
     """A new element as a component returned it: an owned buffer, and metadata of which only the content type counts (ORD-002)."""
 
     handle: Handle
@@ -123,8 +124,7 @@ class FlowContext:
     deadline_ns: int = 0
 
 
-@dataclass(slots=True)
-class Element:
+class Element(msgspec.Struct, gc=False):  # as Output
     """An element in flight: its metadata, its buffer, and how many branches still need it (TOPO-008).
 
     Attributes:
