@@ -34,6 +34,7 @@ from conformance.errors import (
 from conformance.plan import Plan
 from conformance.seeding import blind
 from conformance.subjects.connect import Connection, find
+from conformance.subjects.protocol import tag_of
 from conformance.subjects.session import Session
 from conformance.subjects.stdio import StdioSettings
 from conformance.traces.file import encode
@@ -43,6 +44,8 @@ from conformance.workers import deaf_to_interrupts, uninterrupted, workers
 
 CHECK_TIMEOUT = 600.0
 """Seconds after which a check is ended from outside: an in-process subject that loops for ever cannot be asked to stop."""
+PATIENCE = 10.0
+"""Seconds for which a subject may leave one request without an answer before it, and not a slow machine, is blamed for that."""
 
 INTERRUPTED = 130
 
@@ -100,7 +103,15 @@ class CheckResult(msgspec.Struct, frozen=True):
 
 
 class OverdueError(BaseException):
-    """A check took too long; not an `Exception`, so that no search takes it for a failure to be made smaller."""
+    """A check took too long; not an `Exception`, so that no search takes it for a failure to be made smaller.
+
+    Attributes:
+        by_subject: the subject has left one request without an answer for `PATIENCE`; otherwise nobody hangs, and the check is only slow.
+    """
+
+    def __init__(self, message: str, *, by_subject: bool) -> None:
+        super().__init__(message)
+        self.by_subject = by_subject
 
 
 # ---------------------------------------------------------------- one check
@@ -131,7 +142,7 @@ def run_check(
     stopped: BaseException | None = None
     try:
         session = connection.session()
-        with blind(), _alarm(check_timeout):
+        with blind(), _alarm(check_timeout, session):
             check.function(session, budget)
     except (KeyboardInterrupt, SuiteError):
         connection.close()
@@ -183,8 +194,9 @@ def _confirmed(
 def _seen_again(finding: Finding, check: Check, connection: Connection, spent: Budget, check_timeout: float | None) -> bool:
     """Run a check once more, from the same seed, and tell whether it accuses the same rule."""
     try:
-        with blind(), _alarm(check_timeout):
-            check.function(connection.session(), check.budget(spent.depth, spent.seed, shrink=False))
+        session = connection.session()
+        with blind(), _alarm(check_timeout, session):
+            check.function(session, check.budget(spent.depth, spent.seed, shrink=False))
     except (KeyboardInterrupt, SuiteError):
         connection.close()
         raise
@@ -266,7 +278,8 @@ def _stopped(
         outcome, message, fault = Outcome.INCONCLUSIVE, f"the check ended early: {violation.rule} was broken", ""
         transcript = ()
     elif isinstance(stopped, OverdueError):
-        outcome, message, fault = Outcome.TIMEOUT, str(stopped), "the subject"
+        outcome, fault = (Outcome.TIMEOUT, "the subject") if stopped.by_subject else (Outcome.INCONCLUSIVE, "")
+        message = str(stopped)
     elif isinstance(stopped, SubjectError):
         outcome = Outcome.TIMEOUT if isinstance(stopped, SubjectTimeoutError) else Outcome.CRASH
         message, detail, fault = stopped.message, stopped.detail, stopped.fault
@@ -313,8 +326,11 @@ def _plain(evidence: Any) -> Any:
 
 
 @contextmanager
-def _alarm(seconds: float | None) -> Iterator[None]:
-    """Interrupt the block after some seconds, where the platform can and nobody else uses the alarm."""
+def _alarm(seconds: float | None, session: Session) -> Iterator[None]:
+    """Interrupt the block after some seconds, where the platform can and nobody else uses the alarm.
+
+    A subject that has just been asked is given `PATIENCE` to answer, so that a slow machine is not taken for a subject that hangs.
+    """
     usable = (
         seconds is not None
         and hasattr(signal, "setitimer")
@@ -325,8 +341,17 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         yield
         return
 
+    waited_for: list[object] = []
+
     def ring(_signal: int, _frame: object) -> None:
-        raise OverdueError(f"the check did not end within {seconds:g} s")
+        late = f"the check did not end within {seconds:g} s"
+        request, waited = session.asked or (None, 0.0)
+        if request is None or (waited_for and waited_for[0] is not request):
+            message = f"{late}, and the subject answers: this machine is too slow for this depth, or the subject is"
+            raise OverdueError(message, by_subject=False)
+        if waited >= min(PATIENCE, seconds):
+            raise OverdueError(f"{late}: {tag_of(request)} has not been answered for {waited:.0f} s", by_subject=True)
+        waited_for[:] = [request]
 
     before = signal.signal(signal.SIGALRM, ring)
     # Again every second: an exception raised inside a destructor or a foreign callback is swallowed there.

@@ -6,6 +6,7 @@ message went through. Whatever is not an answer raises a `SubjectError`, which n
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -96,6 +97,7 @@ class Session:
         self._send = exchange.exchange
         self._transcript: deque[tuple[p.AnyRequest, p.AnyReply | None]] = deque(maxlen=TRANSCRIPT_LENGTH)
         self._episode: list[tuple[p.AnyRequest, p.AnyReply | None]] = []
+        self._asked: tuple[p.AnyRequest, float] | None = None
         self.failure: SubjectError | None = None
         self.passed_over: dict[str, str] = {}
         try:
@@ -160,15 +162,24 @@ class Session:
         """
         if type(request) in OPENING:
             self._episode.clear()
+        self._asked = request, time.monotonic()
         try:
             reply = self._send(request)
-        except SubjectError as error:
+        except BaseException as error:
             self._remember(request, None)
-            if self.failure is None:
+            if isinstance(error, SubjectError) and self.failure is None:
                 self.failure = error
             raise
+        finally:
+            self._asked = None
         self._remember(request, reply)
         return reply
+
+    @property
+    def asked(self) -> tuple[p.AnyRequest, float] | None:
+        """Return the request that the subject has not answered yet, and for how many seconds it has been waited for."""
+        asked = self._asked
+        return None if asked is None else (asked[0], time.monotonic() - asked[1])
 
     def begin(self) -> None:
         """Forget the transcript and the last failure: a new check starts."""

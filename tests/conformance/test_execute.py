@@ -1,4 +1,5 @@
 import itertools
+import signal
 
 import pytest
 from hypothesis import strategies as st
@@ -259,15 +260,31 @@ def test_a_subject_that_loops_for_ever_in_process_is_interrupted(run, honest_str
         budget.for_all(st.integers(0, 9), subject.streams.push)
 
     registry.checks("WMK-001", facet=Facet.STREAMS, kind="example", name="c")(check)
-    import signal
-
     armed = signal.setitimer(signal.ITIMER_REAL, 0)  # pytest-timeout's own alarm steps aside
     try:
         finding = run_check(registry.get("c"), connection(streams=Loops()), check_timeout=1.0).findings[0]
     finally:
         signal.setitimer(signal.ITIMER_REAL, *armed)
     assert finding.outcome is Outcome.TIMEOUT
-    assert "did not end within 1 s" in finding.message
+    assert finding.message.startswith("the check did not end within 1 s: streams.push has not been answered for")
+    assert "no reply" in finding.transcript[-1]
+
+
+def test_a_check_that_is_only_slow_is_not_held_against_a_subject_that_answers(honest_streams, connection, registry):
+    def check(subject, budget):
+        """Never come to an end."""
+        subject.streams.open(4)
+        while True:
+            subject.streams.inspect()
+
+    registry.checks("WMK-001", facet=Facet.STREAMS, kind="example", name="c")(check)
+    armed = signal.setitimer(signal.ITIMER_REAL, 0)  # as above
+    try:
+        finding = run_check(registry.get("c"), connection(streams=honest_streams()), check_timeout=0.1).findings[0]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *armed)
+    assert (finding.outcome, finding.fault) == (Outcome.INCONCLUSIVE, "")
+    assert finding.message.startswith("the check did not end within 0.1 s, and the subject answers")
 
 
 def test_a_plan_is_executed_as_it_was_written(registry, rulebook, honest_streams, connection):
