@@ -11,7 +11,7 @@ from conformance.subjects.session import TRANSCRIPT_LENGTH, Session
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Boasts", "claims the facet cli, which has no messages"),
+        ("Boasts", "telepathy"),
         ("Repeats", "claims the facet streams twice"),
         ("Ancient", "the suite speaks protocol 1, the subject speaks 0"),
         ("Newer", "version 1 of the facet streams, the subject speaks 2"),

@@ -153,10 +153,10 @@ class Modest(Subject):
 
 
 class Boasts(Subject):
-    """Claims a facet that has no messages yet."""
+    """Claims a facet that does not exist."""
 
     def hello(self):
-        return declaration(facets=[{"facet": "cli"}])
+        return declaration(facets=[{"facet": "telepathy"}])
 
 
 class Repeats(Subject):
