@@ -173,7 +173,7 @@ class SinksAreNotTold(FlowDriver):
         self._todo.clear()
 
 
-@driver("never-flushes", "CANCEL-011")
+@driver("never-flushes", "CANCEL-011", "CON-006")
 class NeverFlushes(FlowDriver):
     """flush() is never called."""
 
@@ -186,7 +186,7 @@ class NeverFlushes(FlowDriver):
 # ---------------------------------------------------------------- elements
 
 
-@driver("believes-the-claims", "ORD-002")
+@driver("believes-the-claims", "ORD-002", "CON-007")
 class BelievesTheClaims(FlowDriver):
     """A component's sequence is taken over."""
 

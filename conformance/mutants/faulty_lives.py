@@ -18,7 +18,7 @@ from torvyn_ref.flow.stage import Edge, Stage
 # ---------------------------------------------------------------- where elements go
 
 
-@driver("a-port-named-twice-gets-two", "TOPO-009")
+@driver("a-port-named-twice-gets-two", "TOPO-009", "CON-005")
 class APortNamedTwiceGetsTwo(FlowDriver):
     """A router that names a port twice sends the element twice."""
 
@@ -30,7 +30,7 @@ class APortNamedTwiceGetsTwo(FlowDriver):
         super()._routed(stage, element, ports)
 
 
-@driver("routers-broadcast", "TOPO-009")
+@driver("routers-broadcast", "TOPO-009", "CON-005")
 class RoutersBroadcast(FlowDriver):
     """Whatever ports a router names, all of them get the element."""
 
@@ -39,7 +39,7 @@ class RoutersBroadcast(FlowDriver):
         super()._routed(stage, element, list(stage.ports) if ports and known else ports)
 
 
-@driver("unknown-ports-drop", "TOPO-010")
+@driver("unknown-ports-drop", "TOPO-010", "CON-005")
 class UnknownPortsDrop(FlowDriver):
     """A port that a router does not have is passed over in silence."""
 
@@ -47,7 +47,7 @@ class UnknownPortsDrop(FlowDriver):
         super()._routed(stage, element, [port for port in ports if port in stage.ports])
 
 
-@driver("filters-are-asked-in-vain", "TOPO-011")
+@driver("filters-are-asked-in-vain", "TOPO-011", "CON-004")
 class FiltersAreAskedInVain(FlowDriver):
     """Every third element that a filter rejects is passed on all the same."""
 
@@ -60,7 +60,7 @@ class FiltersAreAskedInVain(FlowDriver):
         super()._worked(stage, element, answer)
 
 
-@driver("rejected-and-kept", "TOPO-011")
+@driver("rejected-and-kept", "TOPO-011", "CON-004")
 class RejectedAndKept(FlowDriver):
     """The buffer of an element that a filter rejects stays alive until the flow ends."""
 
@@ -83,7 +83,7 @@ class WholeMilliseconds(FlowDriver):
         super()._push(stage, element, edges)
 
 
-@driver("processors-forget-the-type", "ORD-007")
+@driver("processors-forget-the-type", "ORD-007", "CON-007")
 class ProcessorsForgetTheType(FlowDriver):
     """Behind a processor elements have no content type."""
 

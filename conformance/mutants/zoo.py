@@ -23,6 +23,7 @@ from conformance.mutants import (
     faulty_flows,
     faulty_grants,
     faulty_graphs,
+    faulty_guests,
     faulty_handles,
     faulty_hosts,
     faulty_imports,
@@ -48,6 +49,7 @@ from conformance.subjects.inprocess import InProcess
 
 ROOMS = (
     faulty_resources,
+    faulty_guests,
     faulty_handles,
     faulty_hosts,
     faulty_streams,

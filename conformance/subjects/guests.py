@@ -263,6 +263,12 @@ class GuestsClient:
         """Make one call of a started component."""
         return self._ask(request, p.GuestInvokedReply)
 
+    def flow(
+        self, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], *, error_policy: str = "fail-fast", engine: str = ""
+    ) -> p.FlowRunReply:
+        """Run a flow of real components to its end."""
+        return self._ask(p.RunGuestFlow(tuple(stages), tuple(edges), error_policy, engine), p.FlowRunReply)
+
     def observe(self) -> p.GuestSeenReply:
         """Look at what the guest holds."""
         return self._ask(p.ObserveGuest(), p.GuestSeenReply)

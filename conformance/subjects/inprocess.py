@@ -88,10 +88,11 @@ class GuestsFacet(Protocol):
 
 
 class MoreGuests(GuestsFacet, Protocol):
-    """The messages `guests.*` that only a subject with the capability `by-hand` has."""
+    """The messages `guests.*` that only subjects with the capabilities `by-hand` and `flows` have."""
 
     def start(self, request: p.StartGuest, /) -> p.GuestStartedReply: ...  # noqa: D102
     def invoke(self, request: p.InvokeGuest, /) -> p.GuestInvokedReply: ...  # noqa: D102
+    def flow(self, request: p.RunGuestFlow, /) -> p.FlowRunReply: ...  # noqa: D102
 
 
 class ObservabilityFacet(Protocol):

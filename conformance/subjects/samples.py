@@ -135,6 +135,7 @@ CONDITIONAL: MappingProxyType[str, str] = MappingProxyType(
         p.name_of(p.FlowTransition): "state_tables",
     }
     | {f"guests.{verb}": "by-hand" for verb in ("start", "invoke")}
+    | {p.name_of(p.RunGuestFlow): "flows"}
 )
 """Operations that the suite asks only of subjects that claim a capability."""
 

@@ -30,6 +30,7 @@ OPENING: frozenset[type[p.Request]] = frozenset(
         p.OpenResources,
         p.OpenStream,
         p.OpenGuest,
+        p.RunGuestFlow,
         p.OpenCapabilities,
         p.RunAudited,
         p.RunFlow,

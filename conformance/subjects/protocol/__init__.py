@@ -104,11 +104,13 @@ from conformance.subjects.protocol.guests import (
     GuestInvokedReply,
     GuestOutput,
     GuestSeenReply,
+    GuestStage,
     GuestStartedReply,
     HostCall,
     InvokeGuest,
     ObserveGuest,
     OpenGuest,
+    RunGuestFlow,
     StartGuest,
 )
 from conformance.subjects.protocol.hosts import (
@@ -305,6 +307,7 @@ __all__ = [
     "GuestInvokedReply",
     "GuestOutput",
     "GuestSeenReply",
+    "GuestStage",
     "GuestStartedReply",
     "Handle",
     "HandleReply",
@@ -391,6 +394,7 @@ __all__ = [
     "RunAuditedReply",
     "RunCommand",
     "RunFlow",
+    "RunGuestFlow",
     "RunHost",
     "SandboxLimits",
     "SandboxReply",
@@ -472,6 +476,7 @@ AnyRequest = (
     | CloseGuest
     | StartGuest
     | InvokeGuest
+    | RunGuestFlow
     | FillHistogram
     | KeepRegistry
     | ObserveFlow

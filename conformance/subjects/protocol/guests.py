@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conformance.subjects.protocol.base import U32, U64, Message, Reply, Request
 from conformance.subjects.protocol.capabilities import AuditEvent
+from conformance.subjects.protocol.flows import EdgeSpec
 
 
 class OpenGuest(Request, frozen=True, tag="guests.open"):
@@ -115,6 +116,33 @@ class InvokeGuest(Request, frozen=True, tag="guests.invoke"):
     buffer_content_type: str = ""
     text: str = ""
     fault: AllocatorFault | None = None
+
+
+class GuestStage(Message, frozen=True):
+    """A stage that a real component plays: its name, the role, the component's bytes, and the text that its `init` gets."""
+
+    name: str
+    role: str
+    component: bytes
+    config: str = ""
+
+
+class RunGuestFlow(Request, frozen=True, tag="guests.flow"):
+    """Run a flow of real components to its end, on a virtual clock → `flow-run`, as `flows.run` does for scripted ones.
+
+    Asked only of subjects that claim `flows` on this facet. Faults as for `flows.run` and `guests.start`.
+
+    Attributes:
+        error_policy: fail-fast, skip, retry or log-and-continue.
+        engine: as in `guests.open`.
+        max_calls: bounds the run, as in a `FlowSpec`.
+    """
+
+    stages: tuple[GuestStage, ...]
+    edges: tuple[EdgeSpec, ...]
+    error_policy: str = "fail-fast"
+    engine: str = ""
+    max_calls: U32 = 10_000
 
 
 class GuestAnswerReply(Reply, frozen=True, tag="guest-answer"):

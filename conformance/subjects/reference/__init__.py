@@ -12,9 +12,10 @@ from conformance.subjects.inprocess import PythonSubject
 from conformance.subjects.protocol import Facet
 from conformance.subjects.reference.capabilities import ReferenceCapabilities
 from conformance.subjects.reference.commands import ReferenceCommands
+from conformance.subjects.reference.compiling import ENGINES
 from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
-from conformance.subjects.reference.guests import ENGINES, ReferenceGuests
+from conformance.subjects.reference.guests import ReferenceGuests
 from conformance.subjects.reference.observability import ReferenceObservability
 from conformance.subjects.reference.packaging import ReferencePackaging
 from conformance.subjects.reference.parts import ReferenceParts as ReferenceParts
@@ -41,6 +42,7 @@ CAPABILITIES = {
         "watchdog",
     ),
     Facet.GUESTS: ("audit", "by-hand", *(f"engine={name}" for name in ENGINES)),
+    Facet.GUESTS: ("by-hand", "flows", *(f"engine={name}" for name in ENGINES)),
 }
 """What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""
 

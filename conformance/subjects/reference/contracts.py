@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from conformance.errors import Refused
 from conformance.subjects import protocol as p
-from conformance.subjects.reference.guests import compiled
+from conformance.subjects.reference.compiling import compiled
 from conformance.subjects.reference.parts import ReferenceParts
 from conformance.subjects.reference.projects import write_files
 from torvyn_ref.contract import wit

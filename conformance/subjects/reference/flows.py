@@ -22,7 +22,7 @@ from conformance.subjects.reference.trace import TraceWriter
 from conformance.traces.events import AnyEvent, Done
 from torvyn_ref.calls import FlowContext, Role
 from torvyn_ref.clock import VirtualClock
-from torvyn_ref.engine.protocol import Sandbox
+from torvyn_ref.engine.protocol import Instance, Sandbox
 from torvyn_ref.engine.scripted import ScriptedInstance
 from torvyn_ref.errors import TorvynError, TorvynErrors
 from torvyn_ref.events import Observer, Observers
@@ -130,13 +130,11 @@ class ReferenceFlows:
         """
         topology, settings, policy = self._topology(spec), _settings(spec.settings, self._parts.settings), _policy(spec.schedule)
         clock = time.clock
-        instances: dict[str, ScriptedInstance] = {}
+        instances: dict[str, Any] = {}
         setups: dict[str, StageSetup] = {}
         for stage, owner in zip(spec.stages, owners, strict=False):
-            component = ScriptedComponent(stage, Role(stage.role), time)
             sandbox = Sandbox(owner=owner, flow=flow, resources=manager, context=FlowContext(flow_id=str(flow)), clock=clock)
-            instances[stage.name] = ScriptedInstance(component, Role(stage.role), sandbox)
-            setups[stage.name] = StageSetup(owner, has_lifecycle=stage.script.lifecycle)
+            instances[stage.name], setups[stage.name] = self.cast(stage, sandbox, time)
         try:
             driver = self._parts.driver(
                 topology,
@@ -152,6 +150,12 @@ class ReferenceFlows:
         except TorvynError as error:
             raise Refused("invalid-config", error.message, {"kind": error.kind}) from error
         return driver, instances
+
+    def cast(self, stage: p.StageSpec, sandbox: Sandbox, time: SimulatedTime) -> tuple[Instance, StageSetup]:
+        """Return who plays a stage, and what the driver has to know of it."""
+        component = ScriptedComponent(stage, Role(stage.role), time)
+        setup = StageSetup(sandbox.owner, has_lifecycle=stage.script.lifecycle)
+        return ScriptedInstance(component, Role(stage.role), sandbox), setup
 
     def transition(self, request: p.FlowTransition) -> p.Done:
         """Accept or refuse a pair of flow states."""

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from atexit import register
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from hashlib import sha256
 from itertools import count
-from types import MappingProxyType
 from weakref import finalize
 
 from conformance.errors import NotOffered, Refused
 from conformance.subjects import protocol as p
 from conformance.subjects.reference.byhand import HandledGuest
+from conformance.subjects.reference.compiling import compiled
 from conformance.subjects.reference.parts import ReferenceParts
+from conformance.subjects.reference.played import run_components
 from torvyn_ref.calls import Call, Cause, Element, Failure, FlowContext, Output, Role
 from torvyn_ref.clock import VirtualClock
-from torvyn_ref.engine.direct import DirectEngine
-from torvyn_ref.engine.protocol import Compiled, Engine, Instance, Limits, Sandbox
-from torvyn_ref.engine.stock import StockEngine
+from torvyn_ref.engine.protocol import Compiled, Instance, Limits, Sandbox
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 from torvyn_ref.resources import ManagerConfig, ResourceManager
 from torvyn_ref.resources.pools import DEFAULT_TIERS, TierConfig
 
-ENGINES: Mapping[str, Callable[[], Engine]] = MappingProxyType(
-    {"direct": lambda: DirectEngine(threaded=False), "stock": lambda: StockEngine(threaded=False)}
-)
-"""The engines by name, the subject's own choice first. Calls end by fuel alone, so that runs repeat exactly."""
-
 _DONE = p.Done()
 _OWNER = Owner(1)
 _FLOWS = count(1)
-
-MOST_COMPILED = 16
-"""Compiled components kept per process: a suite has a handful, and a client that sends others must not fill the memory."""
 
 
 class ReferenceGuests:
@@ -77,6 +65,10 @@ class ReferenceGuests:
         if self._handled is None:
             raise Refused("no-guest", "no guest is started by hand")
         return self._handled.invoke(request)
+
+    def flow(self, request: p.RunGuestFlow) -> p.FlowRunReply:
+        """Run a flow of real components."""
+        return run_components(self._parts, request)
 
     def observe(self, _request: p.ObserveGuest) -> p.GuestSeenReply:
         """Look at what the guest holds."""
@@ -185,38 +177,3 @@ class _Guest:
 
 def _nothing() -> None:
     """Do nothing: no guest has been opened."""
-
-
-@cache
-def _engine(name: str) -> Engine:
-    return ENGINES[name]()
-
-
-_COMPILED: dict[tuple[str, bytes], Compiled] = {}
-
-
-@register
-def _let_go() -> None:
-    """Give engines back while the process still has what it takes: wasmtime-py complains otherwise."""
-    _COMPILED.clear()
-    _engine.cache_clear()
-
-
-def compiled(engine: str, component: bytes) -> Compiled:
-    """Compile with the engine of this name, or of the subject's choice; the latest ones are kept.
-
-    Raises:
-        Refused: there is no such engine.
-        TorvynError: it is no component that the engine can run.
-    """
-    if engine and engine not in ENGINES:
-        raise Refused("unknown-engine", f"{engine!r} is none of {', '.join(ENGINES)}", {"engine": engine})
-    engine = engine or next(iter(ENGINES))
-    key = (engine, sha256(component).digest())
-    found = _COMPILED.get(key)
-    if found is None:
-        found = _engine(engine).compile(component, where="the component that the suite sent")
-        if len(_COMPILED) >= MOST_COMPILED:
-            _COMPILED.clear()
-        _COMPILED[key] = found
-    return found

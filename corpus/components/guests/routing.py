@@ -18,6 +18,13 @@ FILTER = f"""
         (i32.or (i32.eqz (global.get $config.keep)) (i64.lt_s (local.get $number) (i64.const 0)))
         (i32.eq (global.get $config.keep) (i32.add (i32.const 1) (call $odd (local.get $number))))))"""
 
+PICKY = f"""
+      (local $number i64)
+      (local.set $number (call $peek-number (local.get $payload)))
+      {DROP_INPUT}
+      (if (call $odd (local.get $number)) (then (return (fail invalid-input "an odd number"))))
+      (call $ok (i32.const 1))"""
+
 ODD = """
     (func $odd (param $number i64) (result i32) (i32.wrap_i64 (i64.and (local.get $number) (i64.const 1))))"""
 
@@ -119,6 +126,7 @@ GUESTS = (
             Text("drop-first", "payloads beginning with this byte are dropped; empty for no such byte", "", 1),
         ),
     ),
+    Guest("picky-filter", "content-filter", "Keeps even numbers, and answers an error to odd ones.", {"evaluate": PICKY}, module=ODD),
     Guest(
         "parity-router",
         "content-router",
