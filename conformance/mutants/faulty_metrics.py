@@ -153,6 +153,14 @@ class CountWithoutOverflow(Histogram):
         return sum(self.buckets[:-1])
 
 
+@swapped("histogram", "edges-are-sorted", "OBS-025")
+class EdgesAreSorted(Histogram):
+    """Edges in any order, some of them twice, are put in order."""
+
+    def __init__(self, edges: Any) -> None:
+        super().__init__(sorted(set(edges)))
+
+
 # ---------------------------------------------------------------- the registry
 
 

@@ -101,6 +101,12 @@ class ObservabilityFacet(Protocol):
     def histogram(self, request: p.FillHistogram, /) -> p.HistogramReply: ...  # noqa: D102
     def registry(self, request: p.KeepRegistry, /) -> p.RegistryReply: ...  # noqa: D102
     def run(self, request: p.ObserveFlow, /) -> p.ObservedReply: ...  # noqa: D102
+    def ids(self, request: p.MakeTraceIds, /) -> p.TraceIdsReply: ...  # noqa: D102
+    def context(self, request: p.DescendContext, /) -> p.ContextsReply: ...  # noqa: D102
+    def sample(self, request: p.SampleTraces, /) -> p.SampledReply: ...  # noqa: D102
+    def ring(self, request: p.UseRing, /) -> p.RingReply: ...  # noqa: D102
+    def events(self, request: p.UseEvents, /) -> p.EventsReply: ...  # noqa: D102
+    def settings(self, request: p.CheckSettings, /) -> p.SettingsReply: ...  # noqa: D102
 
 
 class ContractsFacet(Protocol):

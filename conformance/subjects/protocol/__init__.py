@@ -122,19 +122,35 @@ from conformance.subjects.protocol.hosts import (
     ShutdownCounts,
 )
 from conformance.subjects.protocol.observability import (
+    CheckSettings,
     ComponentFigures,
+    ContextsReply,
+    DescendContext,
+    EventsReply,
+    EventStep,
     FillHistogram,
     FlowFigures,
     HistogramData,
     HistogramReply,
     KeepRegistry,
     LevelSwitch,
+    MakeTraceIds,
+    ObservationSettings,
     ObservedReply,
     ObserveFlow,
     RegistryOutcome,
     RegistryReply,
     RegistryStep,
+    RingReply,
+    SampledReply,
+    SampleTraces,
+    SettingsReply,
     StreamFigures,
+    TraceContext,
+    TraceIdsReply,
+    TraceSettings,
+    UseEvents,
+    UseRing,
     Window,
 )
 from conformance.subjects.protocol.packaging import (
@@ -258,6 +274,7 @@ __all__ = [
     "CapabilityNote",
     "CapabilityReply",
     "CheckComponent",
+    "CheckSettings",
     "Clone",
     "CloseCopies",
     "CloseGuest",
@@ -272,6 +289,7 @@ __all__ = [
     "Concurrent",
     "ConfigureSandbox",
     "Connection",
+    "ContextsReply",
     "ContractChange",
     "ContractCheckedReply",
     "ContractsComparedReply",
@@ -282,11 +300,14 @@ __all__ = [
     "CoverCapability",
     "CoverageReply",
     "Declaration",
+    "DescendContext",
     "Diagnostic",
     "Done",
     "EdgeSpec",
     "EndBorrow",
     "EndSandbox",
+    "EventStep",
+    "EventsReply",
     "ExerciseCapability",
     "ExercisedReply",
     "Facet",
@@ -338,8 +359,10 @@ __all__ = [
     "LiveBuffer",
     "LiveCount",
     "LiveReply",
+    "MakeTraceIds",
     "MeetRequirement",
     "Message",
+    "ObservationSettings",
     "ObserveFlow",
     "ObserveGuest",
     "ObservedReply",
@@ -390,17 +413,21 @@ __all__ = [
     "RequestLine",
     "ResolveComponent",
     "ResourceTransition",
+    "RingReply",
     "RunAudited",
     "RunAuditedReply",
     "RunCommand",
     "RunFlow",
     "RunGuestFlow",
     "RunHost",
+    "SampleTraces",
+    "SampledReply",
     "SandboxLimits",
     "SandboxReply",
     "Schedule",
     "Script",
     "SetContentType",
+    "SettingsReply",
     "SeveritiesReply",
     "ShutdownCounts",
     "Sign",
@@ -419,9 +446,14 @@ __all__ = [
     "ThreadReply",
     "ThreadRequest",
     "TierSetting",
+    "TraceContext",
+    "TraceIdsReply",
+    "TraceSettings",
     "Transfer",
     "Unpack",
     "Unsupported",
+    "UseEvents",
+    "UseRing",
     "WasiSwitches",
     "Window",
     "Write",
@@ -480,6 +512,12 @@ AnyRequest = (
     | FillHistogram
     | KeepRegistry
     | ObserveFlow
+    | MakeTraceIds
+    | DescendContext
+    | SampleTraces
+    | UseRing
+    | UseEvents
+    | CheckSettings
     | CheckComponent
     | ComparePackages
     | MeetRequirement
@@ -541,6 +579,12 @@ AnyReply = (
     | HistogramReply
     | RegistryReply
     | ObservedReply
+    | TraceIdsReply
+    | ContextsReply
+    | SampledReply
+    | RingReply
+    | EventsReply
+    | SettingsReply
     | ContractCheckedReply
     | ContractsComparedReply
     | ComponentIdentifiedReply

@@ -76,18 +76,18 @@ class ReferenceFlows:
 
     def run(self, request: p.RunFlow) -> p.FlowRunReply:
         """Run a flow to its end."""
-        return self.play(request.spec, lambda _clock: Watch())
+        return self.play(request.spec, lambda _clock, _manager: Watch())
 
-    def play(self, spec: p.FlowSpec, watch: Callable[[VirtualClock], Watch]) -> p.FlowRunReply:
+    def play(self, spec: p.FlowSpec, watch: Callable[[VirtualClock, ResourceManager], Watch]) -> p.FlowRunReply:
         """Run a flow to its end, while somebody watches."""
         clock = VirtualClock()
         time = SimulatedTime(clock)
         writer = TraceWriter(clock)
         observer = self._parts.observe(writer)
-        watching = watch(clock)
-        if watching.observer is not None:
-            observer = Observers([observer, watching.observer])
         manager = self._parts.manager(ManagerConfig(table_capacity=256), observer=observer)
+        watching = watch(clock, manager)
+        if watching.observer is not None:
+            observer = manager.observer = Observers([observer, watching.observer])
         writer.manager = manager
         if any(command.do != "cancel" for command in spec.commands):
             raise Refused("invalid-config", "the only command is cancel")

@@ -30,6 +30,11 @@ from torvyn_ref.flow.states import FlowState, check_transition
 from torvyn_ref.host import Host
 from torvyn_ref.ids import Ids
 from torvyn_ref.observe import FlowReading, Histogram, MetricsObserver, Registry
+from torvyn_ref.observe.diagnostics import Channel, EventObserver, Recent
+from torvyn_ref.observe.otlp import to_otlp
+from torvyn_ref.observe.settings import ObservabilitySettings
+from torvyn_ref.observe.spans import IDS, Context, FlowTrace, IdSource, Ring, parse_id, sampled
+from torvyn_ref.observe.tracer import SpanObserver
 from torvyn_ref.reactor.coordinator import Reactor
 from torvyn_ref.resources import ManagerConfig, ResourceManager, ResourceState
 from torvyn_ref.resources.states import LEGAL
@@ -80,6 +85,39 @@ class SecurityParts:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservationParts:
+    """The parts of traces and events that a mutant may replace.
+
+    Attributes:
+        ids: gives out ids.
+        parse_id: reads one.
+        sampled: decides about a trace.
+        child: makes a child's context.
+        ring: makes a ring.
+        trace: makes what decides about a flow's spans.
+        tracer: makes the observer that records them.
+        export: writes them as OTLP.
+        channel: makes a channel of events.
+        recent: makes the buffer of recent ones.
+        events: makes the observer that tells a channel what a flow does.
+        settings: checks settings.
+    """
+
+    ids: Callable[[], IdSource] = lambda: IDS
+    parse_id: Callable[[str, int], bytes] = parse_id
+    sampled: Callable[[bytes, float], bool] = sampled
+    child: Callable[[Context, IdSource], Context] = Context.child
+    ring: Callable[[int], Ring[Any]] = Ring
+    trace: Callable[..., FlowTrace] = FlowTrace
+    tracer: Callable[..., SpanObserver] = SpanObserver
+    export: Callable[..., str] = to_otlp
+    channel: Callable[..., Channel] = Channel
+    recent: Callable[..., Recent] = Recent
+    events: Callable[..., EventObserver] = EventObserver
+    settings: Callable[..., ObservabilitySettings] = ObservabilitySettings
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceParts:
     """The parts of the reference that a mutant may replace.
 
@@ -115,6 +153,7 @@ class ReferenceParts:
         during: what surrounds each request of the facet packaging; a mutant puts a faulty function in the place of one of the runtime's.
         sandbox: what becomes of the sandbox that it is given.
         security: the parts of the facet capabilities.
+        observation: the parts of the facet observability that have to do with traces and events.
         command_faults: functions, as `module:name`, that are called before each command line of the facet cli.
     """
 
@@ -149,4 +188,5 @@ class ReferenceParts:
     during: Callable[[], AbstractContextManager[None]] = nullcontext
     sandbox: Callable[[Sandbox], Sandbox] = lambda sandbox: sandbox
     security: SecurityParts = field(default_factory=SecurityParts)
+    observation: ObservationParts = field(default_factory=ObservationParts)
     command_faults: Sequence[str] = ()

@@ -33,7 +33,7 @@ class _PlayedFlows(ReferenceFlows):
         settings = p.FlowSettings(error_policy=self._request.error_policy)
         spec = p.FlowSpec(stages, self._request.edges, settings=settings, max_calls=self._request.max_calls)
         try:
-            return self.play(spec, lambda _clock: Watch())
+            return self.play(spec, lambda _clock, _manager: Watch())
         finally:
             for instance in self._instances:
                 instance.close()
