@@ -41,8 +41,7 @@ CAPABILITIES = {
         "virtual_clock",
         "watchdog",
     ),
-    Facet.GUESTS: ("audit", "by-hand", *(f"engine={name}" for name in ENGINES)),
-    Facet.GUESTS: ("by-hand", "flows", *(f"engine={name}" for name in ENGINES)),
+    Facet.GUESTS: ("audit", "by-hand", "flows", *(f"engine={name}" for name in ENGINES)),
 }
 """What the reference can do beyond what everybody must (`conformance.rulebook.Capability`)."""
 
