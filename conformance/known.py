@@ -17,6 +17,8 @@ in how many runs:
     rate = 0.15
     runs = 20
 
+The link may also lead to an anchor of a page beside the list, `findings.md#t-22`, which must be there.
+
 A known failure is still a failure, and never lets a subject be `conformant`; what changes is the exit code, which then says whether there
 is anything that nobody knew. An entry that no longer fails is stale, one past its last day is expired, and both are red: a list of known
 failures that nobody tends hides new ones. A flaky one that fails far more often than was recorded is news as well.
@@ -69,10 +71,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return rule and check."""
         return self.rule, self.check
 
-    def wrong(self, *, flaky: bool) -> str:
-        """Return what is wrong with this entry, and nothing when nothing is."""
-        if not self.issue.startswith(("https://", "http://")):
-            return f"issue is {self.issue!r}; it must be a link, so that somebody follows it up"
+    def wrong(self, folder: Path, *, flaky: bool) -> str:
+        """Return what is wrong with this entry of a list in a folder, and nothing when nothing is."""
+        if not leads_somewhere(self.issue, folder):
+            return f"issue is {self.issue!r}; it must be a link, or an anchor of a page that is there, so that somebody follows it up"
         if not flaky:
             return "" if self.rate is None and self.runs is None else "rate and runs belong to [[flaky]]; what always fails has none"
         if self.rate is None or not 0 <= self.rate < 1:
@@ -132,7 +134,7 @@ def read(path: Path) -> KnownFailures:
             except msgspec.ValidationError as error:
                 problems.append(f"{path}: {table} number {number}: {error}; an entry has rule, check, issue (a link) and expires (a date)")
                 continue
-            wrong = entry.wrong(flaky=table == "flaky")
+            wrong = entry.wrong(path.parent, flaky=table == "flaky")
             problems += [f"{path}: {table} number {number}: {wrong}"] if wrong else []
             found.append(entry)
     items = [entry.item for found in entries.values() for entry in found]
@@ -142,16 +144,36 @@ def read(path: Path) -> KnownFailures:
     return KnownFailures(failure=tuple(entries["failure"]), flaky=tuple(entries["flaky"]))
 
 
+def leads_somewhere(issue: str, folder: Path) -> bool:
+    """Tell whether something is a link, or an anchor of a page that can be found from a folder."""
+    if issue.startswith(("https://", "http://")):
+        return True
+    page, _, anchor = issue.partition("#")
+    try:
+        return bool(anchor) and f'id="{anchor}"' in (folder / page).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError):
+        return False
+
+
+HEADING = "# Written by `torvyn-conformance {}`. What is listed is broken; the list only says that it is known.\n"
+
+
+def entry(table: str, rule: str, check: str, message: str, *, issue: str, expires: date) -> str:
+    """Return one entry of a list, as TOML."""
+    return (
+        f"\n[[{table}]]\n# {' '.join(message.split())[:120]}\nrule = {_text(rule)}\ncheck = {_text(check)}\n"
+        f"issue = {_text(issue)}\nexpires = {expires.isoformat()}\n"
+    )
+
+
 def baseline(results: Iterable[CheckResult], *, issue: str, expires: date) -> str:
     """Return a list of everything that fails or flickers in a run, as TOML."""
-    lines = ["# Written by `torvyn-conformance run --write-baseline`. What is listed is broken; the list only says that it is known.\n"]
+    lines = [HEADING.format("run --write-baseline")]
     for result in results:
         for finding in result.findings:
             table = "failure" if finding.outcome in FAILING else "flaky" if finding.outcome is Outcome.FLAKY else ""
             if table:
-                lines.append(f"\n[[{table}]]\n# {' '.join(finding.message.split())[:120]}\n")
-                lines.append(f"rule = {_text(finding.rule)}\ncheck = {_text(finding.check)}\n")
-                lines.append(f"issue = {_text(issue)}\nexpires = {expires.isoformat()}\n")
+                lines.append(entry(table, finding.rule, finding.check, finding.message, issue=issue, expires=expires))
                 if table == "flaky" and finding.runs:
                     lines.append(f"rate = {finding.seen / finding.runs:.4g}\nruns = {finding.runs}\n")
     return "".join(lines)

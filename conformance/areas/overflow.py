@@ -15,7 +15,7 @@ from conformance.machines.search import search_streams
 from conformance.models.levels import resolved
 from conformance.models.streams import Policy
 from conformance.strategies import ANYTHING, END, LOSSLESS, ORDERLY, PAUSE, READY, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Facet, FlowSettings, FlowSpec, Schedule, Script, StreamDefaults
+from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Schedule, Script, StreamDefaults
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import calls_of, drops, expect_end, expect_flow, pushed, run_flow, search_flows
@@ -100,7 +100,9 @@ def ten_pulls_eightdrops(session: Session, budget: Budget) -> None:
 @checks("POLICY-008", facet=Facet.FLOWS, kind="monitor")
 def every_element_is_accounted_for(session: Session, budget: Budget) -> None:
     """What enters a stream leaves it: taken, evicted or discarded; and the summary counts the same."""
-    search_flows(session, budget, "POLICY-008", (line(elements=8, capacity=2, policy="drop-oldest", schedule="producer-first"),), flows())
+    evicting = line(elements=8, capacity=2, policy="drop-oldest", schedule="producer-first")
+    discarding = line(elements=3, commands=(Command(1),), settings=FlowSettings(drain_timeout_ms=0))
+    search_flows(session, budget, "POLICY-008", (evicting, discarding), flows())
 
 
 RATES = ((10.0, 50, 64), (10.0, 20, 1), (3.0, 7, 2), (1000.0, 30, 4))

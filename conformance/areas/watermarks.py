@@ -132,6 +132,7 @@ def on_off_on_off_end_to_end(session: Session, budget: Budget) -> None:
     search_flows(session, budget, "WMK-005", (line("processor", elements=5, capacity=1),), flows())
 
 
+MS = 1_000_000
 SLOW = Script((), Answer("ready", spends_ns=1500))
 UNDER_PRESSURE = tuple(
     line("processor", elements=20, capacity=capacity, schedule="producer-first", commands=(Command(after),), settings=settings)
@@ -139,6 +140,17 @@ UNDER_PRESSURE = tuple(
     for settings in (FlowSettings(), FlowSettings(drain_timeout_ms=0))
 )
 """Flows that are cancelled with streams under pressure, and stages held back by it."""
+CAUGHT_FULL = tuple(
+    line(
+        elements=3,
+        capacity=1,
+        scripts={"source": Script((Answer("emit", spends_ns=2 * MS),) * 3, END), "sink": Script((), Answer("ready", spends_ns=3 * MS))},
+        commands=(Command(1),),
+        settings=settings,
+    )
+    for settings in (FlowSettings(), FlowSettings(drain_timeout_ms=0))
+)
+"""The same for a runtime that serves consumers first: cancelled when the one place of its stream has just been taken."""
 
 
 @checks("WMK-006", facet=Facet.FLOWS, kind="monitor")
@@ -148,7 +160,7 @@ def one_event_per_transition(session: Session, budget: Budget) -> None:
     stories = [
         line(elements=12, capacity=capacity, schedule="producer-first", scripts={"source": quick, "sink": SLOW}) for capacity in (1, 4)
     ]
-    search_flows(session, budget, "WMK-006", (*stories, *UNDER_PRESSURE), flows(replace(ANYTHING, elements=10)))
+    search_flows(session, budget, "WMK-006", (*CAUGHT_FULL, *stories, *UNDER_PRESSURE), flows(replace(ANYTHING, elements=10)))
 
 
 @checks("WMK-007", facet=Facet.FLOWS, kind="monitor")
@@ -161,7 +173,8 @@ def pressure_is_counted(session: Session, budget: Budget) -> None:
 def open_intervals_are_closed(session: Session, budget: Budget) -> None:
     """Pressure that is on when a flow stops is switched off by its end, or counted in the statistics."""
     failing = Script((Answer("trap", spends_ns=10),), EMIT)
-    stories = [line("processor", elements=9, capacity=2, schedule="producer-first", scripts={"processor": failing}), *UNDER_PRESSURE]
+    stories = [line("processor", elements=9, capacity=2, schedule="producer-first", scripts={"processor": failing})]
+    stories += [*UNDER_PRESSURE, *CAUGHT_FULL]
     search_flows(session, budget, "WMK-008", stories, flows(replace(ANYTHING, elements=10, capacities=(1, 2))))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,19 @@ import msgspec
 import tomli
 
 from conformance.errors import SuiteError
+from conformance.known import HEADING, entry
 from conformance.report.json import Failure, RuleLine, RunReport
 from conformance.rulebook import Rulebook
 from conformance.verdict import Outcome
 
 LARGEST = 1_000_000
 """Bytes; a longer list of causes is not read."""
+
+LARGEST_TRACE = 64 * 1024
+"""Bytes; a longer trace is not kept beside the page: the line that repeats the failure makes it again."""
+
+DAYS = 90
+"""How long after somebody has checked the causes a failure counts as known."""
 
 FAILING = frozenset({Outcome.FAIL, Outcome.FLAKY, Outcome.CRASH, Outcome.TIMEOUT, Outcome.XFAIL})
 
@@ -63,10 +71,15 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The causes of one runtime's failures, and what its source shows besides, which no check can."""
+    """The causes of one runtime's failures, and what its source shows besides, which no check can.
+
+    Attributes:
+        checked: the day on which somebody last held all of them against the runtime's source.
+    """
 
     runtime: str
     introduction: Text
+    checked: date
     cause: tuple[Cause, ...]
     unseen: tuple[Cause, ...] = ()
 
@@ -111,16 +124,54 @@ def outcomes(runs: Mapping[str, RunReport]) -> dict[str, dict[str, str]]:
     }
 
 
-def page(causes: Causes, runs: Mapping[str, RunReport], rulebook: Rulebook, *, subject: str) -> str:
-    """Return the whole report as Markdown: verdicts, every rule, every failure with its cause and the way to see it again."""
+def known_failures(causes: Causes, run: RunReport, page_link: str) -> str:
+    """Return a build's list of known failures, as TOML: each leads to its cause on the page."""
+    cause_of = {(one.rule, one.check): cause for cause in causes.cause for one in _failures(cause, run)}
+    expires = causes.checked + timedelta(days=DAYS)
+    lines = [HEADING.format("findings")]
+    for (rule, check), cause in sorted(cause_of.items(), key=lambda item: item[0]):
+        message = next(one.message for one in run.failures if (one.rule, one.check) == (rule, check))
+        lines.append(entry("failure", rule, check, message, issue=f"{page_link}#{cause.id.lower()}", expires=expires))
+    return "".join(lines)
+
+
+def traces_of(runs: Mapping[str, RunReport]) -> dict[str, bytes]:
+    """Return the trace of each failing check, by file name: from the first build that has one, if it is small enough to be kept.
+
+    Raises:
+        SuiteError: a trace that a report names cannot be read.
+    """
+    found: dict[str, bytes] = {}
+    for run in runs.values():
+        for failure in run.failures:
+            if failure.outcome not in FAILING or not failure.trace:
+                continue
+            path = Path(failure.trace)
+            try:
+                if path.name not in found and path.stat().st_size <= LARGEST_TRACE:
+                    found[path.name] = path.read_bytes()
+            except OSError as error:
+                raise SuiteError(f"{path}: the trace of a failure cannot be read: {error.strerror}") from error
+    return found
+
+
+def page(
+    causes: Causes, runs: Mapping[str, RunReport], rulebook: Rulebook, *, subject: str, traces: Iterable[str] = (), kept: str = ""
+) -> str:
+    """Return the whole report as Markdown: verdicts, every rule, every failure with its cause and the ways to see it again.
+
+    `traces` names the trace files that lie in the folder `kept`, seen from the page.
+    """
     parts = [f"# {causes.runtime}\n\n<!-- Made by `make judge-torvyn` from runs and from causes.toml. Edit those, not this page. -->\n"]
     parts.append(f"\n{causes.introduction.strip()}\n")
     parts.append(_verdicts(runs))
     parts.append(_index(causes, runs))
-    parts += [_cause(cause, runs, rulebook, subject) for cause in causes.cause]
+    links = {name: f"{kept}/{name}" for name in traces}
+    parts += [_cause(cause, runs, rulebook, subject, links) for cause in causes.cause]
     if causes.unseen:
         parts.append("\n## Read in the source, out of reach of a check\n")
-        parts += [f"\n### {cause.id}: {cause.title}\n\n{_body(cause)}" for cause in causes.unseen]
+        parts += [f"{_heading(cause)}{_body(cause)}" for cause in causes.unseen]
+    parts.append(_declared(runs))
     parts.append(_rules(runs))
     return "".join(parts)
 
@@ -164,19 +215,38 @@ def _body(cause: Cause) -> str:
     )
 
 
-def _cause(cause: Cause, runs: Mapping[str, RunReport], rulebook: Rulebook, subject: str) -> str:
-    parts = [f"\n### {cause.id}: {cause.title}\n\n{_body(cause)}"]
+def _heading(cause: Cause) -> str:
+    return f'\n<a id="{cause.id.lower()}"></a>\n\n### {cause.id}: {cause.title}\n\n'
+
+
+def _declared(runs: Mapping[str, RunReport]) -> str:
+    """Return what the runtime says of itself: which of several permitted readings it takes, and what it leaves out."""
+    declaration = next(iter(runs.values())).declaration
+    readings = sorted({name for claim in declaration.facets for name in claim.capabilities if "=" in name})
+    lines = ["\n## What it declares\n\nWhere the rulebook permits more than one reading, these are taken, and held against nobody: "]
+    lines.append(", ".join(f"`{name}`" for name in readings) or "none")
+    lines.append(".\n\n| left out | because |\n|---|---|\n")
+    lines += [f"| `{name}` | {_cell(reason)} |\n" for name, reason in sorted(declaration.unsupported.items())]
+    return "".join(lines)
+
+
+def _cell(text: str) -> str:
+    return _short(" ".join(text.split()).replace("|", "\\|"))
+
+
+def _cause(cause: Cause, runs: Mapping[str, RunReport], rulebook: Rulebook, subject: str, links: Mapping[str, str]) -> str:
+    parts = [f"{_heading(cause)}{_body(cause)}"]
     told: set[tuple[str, str]] = set()
     for build, run in runs.items():
         for failure in _failures(cause, run):
             if (failure.rule, failure.check) in told:
                 continue
             told.add((failure.rule, failure.check))
-            parts.append(_failure(failure, build, rulebook, subject))
+            parts.append(_failure(failure, rulebook, build, subject.format(build=build), links))
     return "".join(parts)
 
 
-def _failure(failure: Failure, build: str, rulebook: Rulebook, subject: str) -> str:
+def _failure(failure: Failure, rulebook: Rulebook, build: str, subject: str, links: Mapping[str, str]) -> str:
     rule = rulebook.get(failure.rule)
     lines = [f"\n**{rule.id}** ({rule.level}) {rule.title}. Check `{failure.check}`, {build} build: {failure.message}"]
     if failure.expected or failure.found:
@@ -188,7 +258,10 @@ def _failure(failure: Failure, build: str, rulebook: Rulebook, subject: str) -> 
             readings = "; ".join(entry.readings)
             lines.append(f">\n> Readings ({entry.id}): {readings}. Chosen: {entry.chosen}\n")
     lines.append(_trace(failure))
-    lines.append(f"\n```console\n$ torvyn-conformance run --subject '{subject.format(build=build)}' --rules {failure.rule} --seed 0\n```\n")
+    lines.append(f"\n```console\n$ torvyn-conformance run --subject '{subject}' --rules {failure.rule} --seed 0\n```\n")
+    name = f"{failure.rule}.{failure.check}.jsonl"
+    if name in links:
+        lines.append(f"\nThe whole trace, to judge, to replay and to look at (`docs/traces.md`): [{name}]({links[name]}).\n")
     return "".join(lines)
 
 
@@ -256,6 +329,6 @@ def _rules(runs: Mapping[str, RunReport]) -> str:
         if set(outcomes) == {"untested"}:
             continue
         line = next(iter(results.values()))
-        why = _short(" ".join(line.message.split()).replace("|", "\\|")) if line.outcome is not Outcome.PASS else ""
+        why = _cell(line.message) if line.outcome is not Outcome.PASS else ""
         lines.append(f"| {rule} {line.title} | {line.level} | {' | '.join(outcomes)} | {why} |\n")
     return "".join(lines)

@@ -217,15 +217,20 @@ class FailureNamesItsComponent(_Ends):
 
     def prepare(self) -> None:
         """Nothing has failed."""
-        self.first: e.ErrorReported | None = None
+        self.first: tuple[str, str] | None = None
 
     def on(self, event: e.AnyEvent) -> None:
         """Remember the first error that ends the flow, and judge its last words."""
         if isinstance(event, e.ErrorReported) and event.action == "fail" and self.first is None:
-            self.first = event
+            self.first = event.stage, event.kind
+        # Who does not say what is done about an error does one thing under fail-fast. What the component said is the original error; of
+        # a call that the runtime gave up there is none.
+        silent = self.view.spec.settings.error_policy == "fail-fast" and self.view.state == "Running" and self.first is None
+        if isinstance(event, e.Returned) and event.outcome in FAILING and event.kind not in {None, "deadline-exceeded"} and silent:
+            self.first = event.stage, event.kind or ""
         if isinstance(event, e.Done) and event.state == "Failed" and self.first is not None and self.only_components:
             text = words(event.failure or "")
-            for what in (self.first.stage, self.first.kind):
+            for what in self.first:
                 message = "the failure does not name the component and its error"
                 self.expect(words(what) in text, message, expected=what, found=event.failure)
 

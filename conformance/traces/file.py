@@ -272,10 +272,14 @@ def _header(number: int, data: bytes, name: str) -> Header:
     if line.flow is not None:
         if max(len(line.flow.stages), len(line.flow.edges)) > STAGES:
             raise TraceFileError(f"{name}, line 1: the flow has more than {STAGES} stages or edges")
-        problems = (*(defect.message for defect in defects(line.flow)), *_unfit(line.flow))
-        if problems:
+        if problems := mistakes(line.flow):
             raise TraceFileError(*(f"{name}, line 1: the flow cannot be judged: {problem}" for problem in problems[:SHOWN_PROBLEMS]))
     return line
+
+
+def mistakes(flow: p.FlowSpec) -> tuple[str, ...]:
+    """Return what keeps a flow from being judged: what is wrong with its graph, and what it says that no valid flow does."""
+    return (*(defect.message for defect in defects(flow)), *_unfit(flow))
 
 
 def _unfit(flow: p.FlowSpec) -> Iterator[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from conformance.models.topology import defects
 from conformance.subjects import protocol as p
-from conformance.traces.file import FORMAT, Exchange, Header, Shows, TraceFile, of_flow
+from conformance.traces.file import FORMAT, Exchange, Header, Shows, TraceFile, mistakes, of_flow
 
 SUITE = "torvyn-conformance"
 
@@ -39,7 +38,7 @@ def of_episode(
     """Return an episode of a session as a trace: of a flow, if it was one valid flow that ran; else of the conversation."""
     if len(episode) == 1:
         request, reply = episode[0]
-        if isinstance(request, p.RunFlow) and isinstance(reply, p.FlowRunReply) and not defects(request.spec):
+        if isinstance(request, p.RunFlow) and isinstance(reply, p.FlowRunReply) and not mistakes(request.spec):
             return of_flow(header(declaration, seed=seed, flow=request.spec, shows=shows, note=note), reply)
     exchanges = tuple(Exchange(request=request, reply=reply) for request, reply in episode)
     return TraceFile(header(declaration, seed=seed, shows=shows, note=note), exchanges=exchanges)

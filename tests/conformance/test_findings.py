@@ -1,10 +1,12 @@
 """Findings: a page of failures and hand-checked causes, which is complete or says what is missing."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from conformance import known
 from conformance.errors import SuiteError
 from conformance.report import findings
 from conformance.report.json import Failure
@@ -14,6 +16,7 @@ from conformance.verdict import Outcome
 CAUSES = """
 runtime = "Made up"
 introduction = "A runtime that nobody has."
+checked = 2026-11-01
 [[cause]]
 id = "M-1"
 kind = "defect"
@@ -31,8 +34,8 @@ class Run(msgspec.Struct):
     failures: tuple[Failure, ...]
 
 
-def failure(rule, check):
-    return Failure(rule=rule, check=check, outcome=Outcome.FAIL, text="", consequence="", message="it does not")
+def failure(rule, check, trace=""):
+    return Failure(rule=rule, check=check, outcome=Outcome.FAIL, text="", consequence="", message="it does not", trace=trace)
 
 
 @pytest.fixture
@@ -55,6 +58,30 @@ def test_a_failure_without_a_cause_and_a_cause_without_a_failure_are_said(causes
     ]
 
 
+def test_a_list_of_known_failures_leads_to_the_page(causes, tmp_path):
+    run = Run((failure("WMK-004", "low-marks"), failure("WMK-002", "off-at-the-low-mark")))
+    (tmp_path / "lists").mkdir()
+    listed = tmp_path / "lists" / "known.toml"
+    listed.write_text(findings.known_failures(causes, run, "../page.md"))
+    with pytest.raises(SuiteError, match="an anchor of a page that is there"):
+        known.read(listed)
+    (tmp_path / "page.md").write_text('<a id="m-1"></a>')
+    entries = known.read(listed).failure
+    assert {entry.item for entry in entries} == {("WMK-004", "low-marks"), ("WMK-002", "off-at-the-low-mark")}
+    assert {(entry.issue, entry.expires) for entry in entries} == {("../page.md#m-1", date(2026, 11, 1) + timedelta(days=findings.DAYS))}
+
+
+def test_small_traces_are_kept_and_those_of_a_run_before_go(causes, tmp_path):
+    small, large = tmp_path / "WMK-004.low-marks.jsonl", tmp_path / "WMK-002.off-at-the-low-mark.jsonl"
+    small.write_bytes(b"{}")
+    large.write_bytes(b" " * (findings.LARGEST_TRACE + 1))
+    run = Run((failure("WMK-004", "low-marks", trace=str(small)), failure("WMK-002", "off-at-the-low-mark", trace=str(large))))
+    assert findings.traces_of({"debug": run}) == {small.name: b"{}"}
+    large.unlink()
+    with pytest.raises(SuiteError, match="cannot be read"):
+        findings.traces_of({"debug": run})
+
+
 def test_what_is_no_list_of_causes_is_refused(tmp_path):
     path = tmp_path / "causes.toml"
     path.write_text("cause = 7")
@@ -67,7 +94,7 @@ def test_what_is_no_list_of_causes_is_refused(tmp_path):
 def test_the_causes_of_the_rust_crates_name_rules_that_exist():
 
     causes = findings.read(Path(__file__).parents[2] / "adapters" / "torvyn-rust" / "causes.toml")
-    known = {rule.id for rule in load().rules}
-    assert {name.partition("::")[0] for cause in causes.cause for name in cause.rules} <= known
+    rules = {rule.id for rule in load().rules}
+    assert {name.partition("::")[0] for cause in causes.cause for name in cause.rules} <= rules
     ids = [cause.id for cause in (*causes.cause, *causes.unseen)]
     assert len(ids) == len(set(ids))
