@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conformance.checks import Budget, checks
-from conformance.errors import Inconclusive, Violation
+from conformance.errors import Inconclusive, Refused, Violation
 from conformance.machines.accounts import search
 from conformance.machines.copies import CopyLockstep, CopyMachine
 from conformance.machines.judge import Judge, Step
@@ -201,6 +201,31 @@ def who_copied_to_whom(session: Session, budget: Budget) -> None:
 def the_buffers_flow_pays(session: Session, budget: Budget) -> None:
     """A copy counts for the flow of the buffer, whoever copies."""
     play(session, budget, "COPY-010")
+
+
+@checks("COPY-010", facet=Facet.RESOURCES, kind="example")
+def a_claimed_flow_does_not_pay(session: Session, budget: Budget) -> None:
+    """Whoever reads or writes and says that it runs in another flow is refused, or charged to the buffer's flow; nobody pays for others."""
+    for stranger in (2, 7):
+        opened(session)
+        if not session.lacks("resources.register-flow"):
+            session.resources.register_flow(stranger)
+        handle = session.resources.allocate(ONE, 64, 1)
+        session.resources.write(handle, ONE, 0, b"abcde", claimed_flow=1)  # a true word is no offence
+        copied = [5]
+        for size, attempt in (
+            (3, lambda: session.resources.write(handle, ONE, 5, b"fgh", claimed_flow=stranger)),  # noqa: B023 -- called in the loop
+            (4, lambda: session.resources.read(handle, ONE, 0, 4, claimed_flow=stranger)),  # noqa: B023 -- called in the loop
+        ):
+            try:
+                attempt()
+            except Refused:
+                continue
+            copied.append(size)
+        for flow, due in ((stranger, (0, 0)), (1, (len(copied), sum(copied)))):
+            seen = session.resources.copies(flow)
+            found = (seen.total_copy_ops, seen.total_payload_bytes)
+            budget.expect_equal("COPY-010", found, due, f"operations and bytes of flow {flow} after claims of flow {stranger}")
 
 
 @checks("COPY-011", facet=Facet.RESOURCES, kind="example")

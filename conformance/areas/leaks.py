@@ -16,7 +16,7 @@ from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import judge_flow, offered, run_flow, search_flows, with_flow
 
-FEW, QUICK, MANY = 3, 200, 10_000
+FEW, QUICK, MANY = 10, 200, 10_000
 """Elements of a long run; the rules speak of ten thousand. A runtime that loses every buffer shows it with few."""
 
 DROPS = Script((), Answer("drop"))
@@ -156,15 +156,15 @@ def replace_spend(answer: Answer, ns: int) -> Answer:
 @checks("OWN-036", facet=Facet.FLOWS, kind="example", name="long-runs-end-clean")
 def long_runs_end_clean(session: Session, budget: Budget) -> None:
     """However a long flow ends, and whatever became of its elements, no buffer is left."""
-    elements = MANY if budget.depth is Depth.DEEP else QUICK
-    for way, spec in long_runs(elements).items():
-        if not offered(session, spec):
-            continue
-        reply = run_flow(session, spec)
-        budget.touch("OWN-036", elements)
-        if reply.live_buffers:
-            message = f"{elements} elements that {way} leave buffers"
-            raise with_flow(Violation("OWN-036", message, expected=0, found=reply.live_buffers), line(), reply)
+    for elements in (FEW, MANY if budget.depth is Depth.DEEP else QUICK):
+        for way, spec in long_runs(elements).items():
+            if not offered(session, spec):
+                continue
+            reply = run_flow(session, spec)
+            budget.touch("OWN-036", elements)
+            if reply.live_buffers:
+                message = f"{elements} elements that {way} leave buffers"
+                raise with_flow(Violation("OWN-036", message, expected=0, found=reply.live_buffers), spec, reply)
 
 
 @checks("OWN-037", facet=Facet.FLOWS, kind="example")

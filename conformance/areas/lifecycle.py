@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+
+from msgspec.structs import replace as with_
 
 from conformance.areas.reclaim import answers_done
 from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.models.flow import LEGAL, STATES
-from conformance.strategies import ANYTHING, EMIT, END, LOSSLESS, ORDERLY, fan_in, fan_out, flows, line
+from conformance.strategies import ANYTHING, EMIT, END, LOSSLESS, ORDERLY, READY, fan_in, fan_out, flows, line
 from conformance.subjects import protocol as p
 from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Script
 from conformance.subjects.session import Session
 from conformance.traces import events as e
-from conformance.traces.search import expect_end, run_flow, search_flows, with_flow
+from conformance.traces.search import expect_end, expect_flow, run_flow, search_flows, with_flow
 
 ERROR = Script((Answer("ready"), Answer("error")), Answer("ready"))
 """A sink that fails on its second element."""
@@ -95,6 +98,29 @@ def nothing_after_the_end(session: Session, budget: Budget) -> None:
 def every_step_is_reported(session: Session, budget: Budget) -> None:
     """Every transition is reported once, in order, the terminal one included."""
     search_flows(session, budget, "FLOW-003", ENDS, flows())
+
+
+UNHURRIED = FlowSettings(elements_per_yield=1, observer_holds=4)
+WATCHED = (
+    line(elements=24, settings=with_(UNHURRIED, priority="background")),
+    line("processor", elements=150, settings=UNHURRIED),
+    line(elements=400, settings=UNHURRIED, commands=(Command(350),)),
+    line(elements=200, settings=UNHURRIED, scripts={"sink": Script((READY,) * 150, Answer("error"))}),
+)
+"""Flows of many events, and an observer that is slower than they are."""
+
+
+@checks("FLOW-003", facet=Facet.FLOWS, kind="example")
+def slow_observers_miss_no_step(session: Session, budget: Budget) -> None:
+    """An observer that takes one event at a time is told every step all the same: among many events steps are never lost."""
+    for spec in WATCHED:
+        reply = run_flow(session, spec)
+        steps = [event for event in reply.trace if isinstance(event, e.StateChanged)]
+        links = [("Created", steps[0].old) if steps else ("Created", "")]
+        links += [(before.new, after.old) for before, after in pairwise(steps)]
+        links.append((steps[-1].new if steps else "", reply.state))
+        broken = [f"{left} | {right}" for left, right in links if left != right]
+        expect_flow("FLOW-003", budget, spec, reply, "steps that do not begin where the one before ended", [], broken)
 
 
 @checks("FLOW-004", facet=Facet.FLOWS, kind="monitor")

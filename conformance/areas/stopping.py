@@ -163,7 +163,7 @@ def a_drain_loses_nothing_unseen(session: Session, budget: Budget) -> None:
         expect_flow("CANCEL-006", budget, spec, reply, "elements delivered, given up in a call, or reported as discarded", 1, found)
 
 
-BUSY = Script((Answer("emit", spends_ns=MS),) * 400, END)
+BUSY = Script((Answer("emit", spends_ns=2 * MS),) * 50, END)
 IDLE = {
     "a paused sink": line(elements=400, scripts={"sink": Script((), PAUSE)}, settings=FlowSettings(deadline_ms=50)),
     "a backoff": line(
@@ -178,7 +178,7 @@ IDLE = {
 def busy_or_idle(session: Session, budget: Budget) -> None:
     """The deadline ends a flow that has always something to do, and one that waits."""
     busy = {
-        schedule: line("processor", elements=400, schedule=schedule, scripts={"source": BUSY}, settings=FlowSettings(deadline_ms=50))
+        schedule: line("processor", schedule=schedule, scripts={"source": BUSY}, settings=FlowSettings(deadline_ms=50))
         for schedule in ("consumer-first", "producer-first")
     }
     for what, spec in (busy | IDLE).items():

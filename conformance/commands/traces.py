@@ -80,8 +80,7 @@ def _run(name: str, settings: StdioSettings, recorded: TraceFile) -> TraceFile:
 def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> dict[str, Path]:
     """Write the counterexamples of a run into a directory, which is made if need be; return the files by check.
 
-    Beside each trace stands the page to travel through it. What no reader of traces accepts is left out: the run of a flow that the
-    runtime had to refuse.
+    Beside each trace stands the page to travel through it. What no reader of traces accepts, for its size, is left out.
 
     Raises:
         SuiteError: a file cannot be written.
@@ -99,7 +98,7 @@ def write_counterexamples(results: Iterable[CheckResult], directory: Path) -> di
         try:
             trace = decode(result.counterexample, str(path))
         except TraceFileError:
-            continue  # of a flow that is to be refused, not run, no trace can be judged
+            continue
         emit(result.counterexample, path)
         emit(timeline(trace, path.name), path.with_suffix(".html"))
         written[result.check] = path

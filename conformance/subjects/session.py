@@ -307,13 +307,13 @@ class ResourcesClient:
         """End a borrow."""
         self._ask(p.EndBorrow(handle, borrower), p.Done)
 
-    def write(self, handle: p.Handle, caller: str, offset: int, data: bytes) -> int:
+    def write(self, handle: p.Handle, caller: str, offset: int, data: bytes, *, claimed_flow: int | None = None) -> int:
         """Write bytes at an offset and return the new size."""
-        return self._ask(p.Write(handle, caller, offset, data), p.CountReply).count
+        return self._ask(p.Write(handle, caller, offset, data, claimed_flow), p.CountReply).count
 
-    def read(self, handle: p.Handle, reader: str, offset: int, length: int) -> bytes:
+    def read(self, handle: p.Handle, reader: str, offset: int, length: int, *, claimed_flow: int | None = None) -> bytes:
         """Read a range."""
-        return self._ask(p.Read(handle, reader, offset, length), p.BytesReply).data
+        return self._ask(p.Read(handle, reader, offset, length, claimed_flow), p.BytesReply).data
 
     def set_content_type(self, handle: p.Handle, caller: str, content_type: str) -> None:
         """Set the content type."""

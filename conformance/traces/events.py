@@ -132,7 +132,7 @@ class CancelRequested(Event, frozen=True, kw_only=True, tag="cancel"):
 
 
 class ErrorReported(Event, frozen=True, kw_only=True, tag="err"):
-    """A component failed, and the runtime did something about it: `action` is fail, skip, retry or log."""
+    """A component failed; what the runtime did about it, `action`, is fail, skip, retry, log, or `unreported` where it does not say."""
 
     stage: str
     kind: str

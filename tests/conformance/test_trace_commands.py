@@ -63,11 +63,12 @@ def test_a_run_without_a_failure_writes_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_the_run_of_a_flow_that_had_to_be_refused_is_no_trace(tmp_path):
+def test_the_run_of_a_flow_that_had_to_be_refused_is_kept_as_a_conversation(tmp_path):
     assert call(["run", "--subject", "mutant:ratios-are-bent", "--rules", "WMK-010", "--traces", str(tmp_path)]) == 1
-    kept = [path.stem.partition(".")[2] for path in tmp_path.glob("*.jsonl")]
-    assert kept == ["no-impossible-low-mark"]
-    assert read(next(tmp_path.glob("*.jsonl"))).header.shows.rule == "WMK-010"
+    kept = {path.stem.partition(".")[2]: read(path) for path in tmp_path.glob("*.jsonl")}
+    assert kept.keys() == {"no-impossible-low-mark", "no-flow-with-an-impossible-low-mark"}
+    assert {trace.header.shows.rule for trace in kept.values()} == {"WMK-010"}
+    assert all(trace.header.flow is None and trace.exchanges for trace in kept.values())
 
 
 def test_a_directory_that_cannot_be_made_is_wrong_usage(tmp_path, capsys):

@@ -146,6 +146,8 @@ class FlowSettings(Message, frozen=True):
         fan_out: min-credit, or independent-per-branch (capability independent_per_branch).
         breaker_threshold: `unavailable` answers in a row that open a component's circuit; 0 for none (capability circuit_breaker).
         breaker_cooldown_ms: how long it stays open.
+        observer_holds: whoever watches the flow has room for so many of its events, and takes one per millisecond of its clock; 0 when it
+            takes each at once. A runtime that calls its observers has nothing between that could be full, and ignores it.
     """
 
     elements_per_yield: int | None = 32
@@ -164,6 +166,7 @@ class FlowSettings(Message, frozen=True):
     fan_out: str = "min-credit"
     breaker_threshold: U32 = 0
     breaker_cooldown_ms: U32 = 0
+    observer_holds: U32 = 0
 
 
 class FlowSpec(Message, frozen=True):

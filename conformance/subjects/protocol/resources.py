@@ -65,21 +65,26 @@ class EndBorrow(Request, frozen=True, tag="resources.end-borrow"):
 
 
 class Write(Request, frozen=True, tag="resources.write"):
-    """Write bytes at an offset → `count` (the new size)."""
+    """Write bytes at an offset → `count` (the new size).
+
+    `claimed_flow` is the flow in which the caller says that it runs, where a check has it say so. A runtime that asks nobody ignores it.
+    """
 
     handle: Handle
     caller: str
     offset: U64
     data: bytes
+    claimed_flow: U64 | None = None
 
 
 class Read(Request, frozen=True, tag="resources.read"):
-    """Read a range → `bytes`."""
+    """Read a range → `bytes`. `claimed_flow`: as in `resources.write`."""
 
     handle: Handle
     reader: str
     offset: U64
     length: U64
+    claimed_flow: U64 | None = None
 
 
 class SetContentType(Request, frozen=True, tag="resources.set-content-type"):

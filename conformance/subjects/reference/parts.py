@@ -28,7 +28,7 @@ from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver, FlowSettings, Topology
 from torvyn_ref.flow.states import FlowState, check_transition
 from torvyn_ref.host import Host
-from torvyn_ref.ids import Ids
+from torvyn_ref.ids import FlowId, Handle, Ids
 from torvyn_ref.observe import FlowReading, Histogram, MetricsObserver, Registry
 from torvyn_ref.observe.diagnostics import Channel, EventObserver, Recent
 from torvyn_ref.observe.otlp import to_otlp
@@ -123,6 +123,7 @@ class ReferenceParts:
 
     Attributes:
         manager: makes the resource manager of the facets resources and flows.
+        claim: what becomes of a caller's word that it runs in a flow when it reads or writes.
         resource_labels: the legal pairs of resource state labels.
         stream: makes the stream of the facet streams, and every edge of the facet flows.
         driver: the flow driver's class, or something that makes one with the same arguments.
@@ -158,6 +159,7 @@ class ReferenceParts:
     """
 
     manager: MakeManager = ResourceManager
+    claim: Callable[[ResourceManager, Handle, FlowId], None] = lambda manager, handle, flow: None  # noqa: ARG005 -- nobody believes it
     resource_labels: Collection[tuple[ResourceState, ResourceState]] = LEGAL
     stream: Callable[[StreamConfig], Stream[Any]] = Stream
     driver: Callable[..., FlowDriver] = FlowDriver

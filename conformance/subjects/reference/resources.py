@@ -77,11 +77,18 @@ class ReferenceResources:
 
     def write(self, request: p.Write) -> p.CountReply:
         """Write bytes."""
+        self._claim(request)
         return p.CountReply(self._manager.write(_handle(request.handle), parse_owner(request.caller), request.offset, request.data))
 
     def read(self, request: p.Read) -> p.BytesReply:
         """Read bytes."""
+        self._claim(request)
         return p.BytesReply(self._manager.read(_handle(request.handle), parse_owner(request.reader), request.offset, request.length))
+
+    def _claim(self, request: p.Write | p.Read) -> None:
+        """Tell what becomes of a caller's word about its flow: nothing, for the manager asks nobody (COPY-010)."""
+        if request.claimed_flow is not None:
+            self._parts.claim(self._manager, _handle(request.handle), FlowId(request.claimed_flow))
 
     def set_content_type(self, request: p.SetContentType) -> p.Done:
         """Set the content type."""

@@ -118,6 +118,7 @@ pub(super) struct Operation {
     offset: Option<u64>,
     length: Option<u64>,
     budget_bytes: Option<u64>,
+    claimed_flow: Option<u64>,
     #[serde(default = "flow_one")]
     flow: u64,
 }
@@ -240,7 +241,7 @@ impl Open {
                 let (handle, caller) = (handle(asked)?, owner(asked.caller.as_deref())?);
                 let offset = u32::try_from(asked.offset.unwrap_or_default()).map_err(|_| beyond("out-of-bounds", "offset"))?;
                 let data = asked.data.as_ref().map_or(&[][..], |bytes| &bytes.0);
-                manager.write_payload(handle, caller, offset, data, self.flow_of(handle)).map_err(fault)?;
+                manager.write_payload(handle, caller, offset, data, self.flow_of(handle, asked)).map_err(fault)?;
                 // Upstream does not say the new size; should another thread have released the buffer by now, this much it was at least.
                 count(manager.payload_len(handle).map_or(u64::from(offset) + data.len() as u64, u64::from))
             }
@@ -248,7 +249,7 @@ impl Open {
                 let (handle, reader) = (handle(asked)?, owner(asked.reader.as_deref())?);
                 let offset = u32::try_from(asked.offset.unwrap_or_default()).map_err(|_| beyond("out-of-bounds", "offset"))?;
                 let length = u32::try_from(asked.length.unwrap_or_default()).map_err(|_| beyond("out-of-bounds", "length"))?;
-                let data = manager.read_payload(handle, reader, offset, length, self.flow_of(handle)).map_err(fault)?;
+                let data = manager.read_payload(handle, reader, offset, length, self.flow_of(handle, asked)).map_err(fault)?;
                 Ok(json!({"re": "bytes", "data": Bytes(data)}))
             }
             "resources.set-content-type" => {
@@ -306,9 +307,10 @@ impl Open {
         }
     }
 
-    /// The flow that a buffer was allocated for: upstream asks every reader and writer for it, the protocol does not.
-    fn flow_of(&self, handle: BufferHandle) -> FlowId {
-        self.manager.inspect(handle).map_or(FlowId::new(0), |seen| seen.flow_id)
+    /// The flow that upstream asks every reader and writer for: what it claims, where the protocol has it claim something; else the truth.
+    fn flow_of(&self, handle: BufferHandle, asked: &Operation) -> FlowId {
+        let truth = || self.manager.inspect(handle).map_or(FlowId::new(0), |seen| seen.flow_id);
+        asked.claimed_flow.map_or_else(truth, FlowId::new)
     }
 
     fn copies(&self, flow: FlowId) -> Value {

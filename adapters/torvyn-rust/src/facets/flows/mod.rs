@@ -27,10 +27,12 @@ use super::{Facet, streams};
 use crate::clock;
 use crate::wire::{Answer, Refusal, done, read};
 
-/// Events that the owner's channel holds; it is emptied before each call, so that it never overflows.
+/// Events that the owner's channel holds, unless a slow owner is asked for; it is emptied before each call, so that it never overflows.
 const CHANNEL: usize = 1 << 16;
 /// Virtual time without any call after which a flow that runs no component and does not end is called hung.
 const STALLED: Duration = Duration::from_secs(10);
+/// How often a slow owner takes an event.
+const LISTENS: Duration = Duration::from_millis(1);
 /// The protocol's flows have no time quantum.
 const NO_QUANTUM: Duration = Duration::from_secs(1_000_000);
 
@@ -266,8 +268,9 @@ fn run(flow: Flow) -> Answer {
 }
 
 async fn drive(flow: &Flow, config: FlowConfig, streams: Vec<StreamState>) -> Answer {
-    let (events, sent) = mpsc::channel(CHANNEL);
-    let recorder = Recorder::new(flow.stages.iter().map(|stage| stage.name.clone()).collect(), sent);
+    let holds = flow.settings.observer_holds;
+    let (events, sent) = mpsc::channel(if holds == 0 { CHANNEL } else { holds });
+    let recorder = Recorder::new(flow.stages.iter().map(|stage| stage.name.clone()).collect(), sent, holds == 0);
     let cancellation = FlowCancellation::new();
     let manager = manager();
     manager.register_flow(FlowId::new(FLOW));
@@ -289,11 +292,13 @@ async fn drive(flow: &Flow, config: FlowConfig, streams: Vec<StreamState>) -> An
         biased;
         () = scripted.clockwork() => unreachable!("it waits for ever"),
         ended = driver.run() => ended,
+        () = listening(&recorder), if holds > 0 => unreachable!("it listens for ever"),
         () = stalled(&watch, stall) => {
             let message = format!("the flow called no component for {} s of virtual time and did not end", stall.as_secs());
             return Err(Refusal::Broke { how: "hang", message, at: "torvyn-reactor-0.1.1/src/flow_driver.rs".into() });
         }
     };
+    recorder.take_all();
     let live = manager.live_resource_count();
     let capped = watch.returned.load(Ordering::Relaxed) >= flow.max_calls;
     let (reason, failure) = ending(&recorder, cancellation.reason(), capped);
@@ -315,6 +320,14 @@ async fn stalled(watch: &Watch, patience: Duration) {
             return;
         }
         seen = calls;
+    }
+}
+
+/// A slow owner: take one of the driver's events per millisecond of its clock. Never returns.
+async fn listening(recorder: &Recorder) {
+    loop {
+        tokio::time::sleep(LISTENS).await;
+        recorder.take_one();
     }
 }
 

@@ -154,6 +154,7 @@ pub struct Settings {
     pub cooperative_ms: u64,
     pub fan_out: String,
     pub breaker_threshold: u32,
+    pub observer_holds: usize,
     #[serde(rename = "init_timeout_ms")]
     _init_timeout_ms: u64,
     #[serde(rename = "teardown_timeout_ms")]
@@ -180,6 +181,7 @@ impl Default for Settings {
             cooperative_ms: 1000,
             fan_out: "min-credit".into(),
             breaker_threshold: 0,
+            observer_holds: 0,
             _init_timeout_ms: 5000,
             _teardown_timeout_ms: 2000,
             _interrupt_grace_ms: 500,

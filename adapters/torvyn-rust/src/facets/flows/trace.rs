@@ -17,6 +17,7 @@ use crate::clock;
 pub struct Recorder {
     names: Vec<String>,
     kept: Mutex<Kept>,
+    prompt: bool,
 }
 
 struct Kept {
@@ -25,8 +26,9 @@ struct Kept {
 }
 
 impl Recorder {
-    pub fn new(names: Vec<String>, sent: Receiver<ReactorEvent>) -> Arc<Self> {
-        Arc::new(Recorder { names, kept: Mutex::new(Kept { events: Vec::new(), sent }) })
+    /// `prompt`: whether the owner takes each event at once; else it takes one when it is told to.
+    pub fn new(names: Vec<String>, sent: Receiver<ReactorEvent>, prompt: bool) -> Arc<Self> {
+        Arc::new(Recorder { names, kept: Mutex::new(Kept { events: Vec::new(), sent }), prompt })
     }
 
     /// The stage of a component: components are numbered from 1 in the order of the stages.
@@ -34,36 +36,47 @@ impl Recorder {
         usize::try_from(component.as_u64()).ok().and_then(|number| self.names.get(number.checked_sub(1)?)).map_or("?", String::as_str)
     }
 
-    /// Write an event down, after everything that the driver has sent before it.
+    /// Write an event down, after everything that the driver has sent before it, if the owner is prompt.
     pub fn note(&self, mut event: Value) {
         let mut kept = self.kept.lock().expect("nobody panics with it");
-        kept.receive();
+        if self.prompt {
+            while kept.receive() {}
+        }
         event["at"] = json!(clock::now());
         kept.events.push(event);
     }
 
-    pub fn finish(&self) -> Vec<Value> {
+    pub fn take_one(&self) {
+        self.kept.lock().expect("nobody panics with it").receive();
+    }
+
+    pub fn take_all(&self) {
         let mut kept = self.kept.lock().expect("nobody panics with it");
-        kept.receive();
-        std::mem::take(&mut kept.events)
+        while kept.receive() {}
+    }
+
+    pub fn finish(&self) -> Vec<Value> {
+        self.take_all();
+        std::mem::take(&mut self.kept.lock().expect("nobody panics with it").events)
     }
 }
 
 impl Kept {
-    fn receive(&mut self) {
-        while let Ok(event) = self.sent.try_recv() {
-            let mut event = match event {
-                ReactorEvent::FlowStateChanged { old_state, new_state, .. } => {
-                    json!({"e": "state", "old": format!("{old_state:?}"), "new": format!("{new_state:?}")})
-                }
-                ReactorEvent::FlowYielded { elements_since_last_yield, .. } => json!({"e": "yield", "n": elements_since_last_yield}),
-                // Declared upstream and never sent (events.rs); should a version send them, they are in the trace's words already.
-                ReactorEvent::BackpressureChanged { .. } | ReactorEvent::ComponentError { .. } => continue,
-                ReactorEvent::FlowCompleted { .. } => continue, // the statistics come back from `run` as well
-            };
-            event["at"] = json!(clock::now());
-            self.events.push(event);
-        }
+    /// Take one event of the driver out of its channel; false when there is none.
+    fn receive(&mut self) -> bool {
+        let Ok(event) = self.sent.try_recv() else { return false };
+        let mut event = match event {
+            ReactorEvent::FlowStateChanged { old_state, new_state, .. } => {
+                json!({"e": "state", "old": format!("{old_state:?}"), "new": format!("{new_state:?}")})
+            }
+            ReactorEvent::FlowYielded { elements_since_last_yield, .. } => json!({"e": "yield", "n": elements_since_last_yield}),
+            // Declared upstream and never sent (events.rs); should a version send them, they are in the trace's words already.
+            ReactorEvent::BackpressureChanged { .. } | ReactorEvent::ComponentError { .. } => return true,
+            ReactorEvent::FlowCompleted { .. } => return true, // the statistics come back from `run` as well
+        };
+        event["at"] = json!(clock::now());
+        self.events.push(event);
+        true
     }
 }
 
