@@ -109,6 +109,32 @@ def test_a_flow_runs_on_the_driver_and_its_clock_is_virtual(session):
     assert session.flows.run(fan_out(2, elements=1)).streams[1].elements == 0  # upstream feeds the first edge only
 
 
+@built
+def test_a_claimed_flow_reaches_the_manager_as_it_is_claimed(session):
+    session.resources.open()
+    for flow in (1, 2):
+        session.resources.register_flow(flow)
+    handle = session.resources.allocate("host", 8, 1)
+    session.resources.write(handle, "host", 0, b"abc")
+    session.resources.write(handle, "host", 0, b"de", claimed_flow=2)
+    assert [session.resources.copies(flow).total_payload_bytes for flow in (1, 2)] == [3, 2]
+
+
+@built
+def test_a_slow_owner_finds_what_the_channel_had_room_for(session):
+    settings = p.FlowSettings(priority="background", observer_holds=3)
+    told = {
+        holds: [
+            event
+            for event in session.flows.run(line(elements=40, settings=msgspec.structs.replace(settings, observer_holds=holds))).trace
+            if isinstance(event, e.StateChanged | e.Yielded)
+        ]
+        for holds in (0, 3)
+    }
+    assert told[3] == told[0][:3]
+    assert len(told[0]) == 3 + 81 // 8  # three steps, and a yield for each eight executions
+
+
 def overrun(session):
     session.resources.open(tiers=tuple(p.TierSetting(tier, 1) for tier in ("small", "medium", "large", "huge")))
     handle = session.resources.allocate("host", 2 * 1024 * 1024)

@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 
 from conformance.checks import REGISTRY, Depth, all_checks
-from conformance.errors import NotOffered, SubjectCrashedError, SubjectTimeoutError
+from conformance.errors import NotOffered, SubjectCrashedError, SubjectTimeoutError, Violation
 from conformance.execute import run_check
-from conformance.strategies import ANYTHING, fan_in, fan_out, flows, line
+from conformance.strategies import ANYTHING, EMIT, END, fan_in, fan_out, flows, line
 from conformance.subjects import protocol as p
 from conformance.subjects.connect import Connection, Door
 from conformance.subjects.inprocess import InProcess
+from conformance.subjects.protocol import Script
 from conformance.subjects.reference import reference_subject
 from conformance.subjects.session import Session
 from conformance.traces import events as e
+from conformance.traces.check import watch
 from conformance.traces.inferred import CREDITS, DEQUEUED, ENQUEUED, SETUP, complete, countable
 from conformance.traces.offered import within
 from conformance.traces.search import run_flow
@@ -189,3 +191,36 @@ def test_a_runtime_that_breaks_is_blamed_in_its_adapters_words(how, error, outco
     door = Door("breaking", lambda: Breaking(how), in_process=True)
     finding = run_check(REGISTRY.get("low-marks"), Connection(door)).findings[0]
     assert (finding.outcome, finding.fault) == (outcome, "the subject")
+
+
+def test_a_branch_that_never_got_anything_has_lost_nothing():
+    """TOPO-008 blames a fan-out to the first edge only; that nobody reported the other branch's losses (POLICY-005) is no second fault."""
+    spec = fan_out(2, elements=3, policies=("drop-oldest", "drop-oldest"))
+    reply = run_flow(Session(InProcess(reference_subject())), spec)
+    first_only = tuple(
+        event
+        for event in reply.trace
+        if getattr(event, "stream", 0) != 1 and not (isinstance(event, e.Called | e.Returned) and event.stage == "sink1")
+    )
+    assert len(first_only) < len(reply.trace)
+    watch(spec, first_only, ("POLICY-005",), None)
+    with pytest.raises(Violation, match="TOPO-008"):
+        watch(spec, first_only, ("TOPO-008",), None)
+    unreported = tuple(event for event in reply.trace if not (isinstance(event, e.Dequeued) and event.stream == 1 and event.seq == 2))
+    with pytest.raises(Violation, match="losses reported on stream 1"):
+        watch(spec, unreported, ("POLICY-005",), None)
+
+
+def test_last_words_are_judged_where_nobody_says_what_is_done_about_an_error():
+    """ERR-007 is held to what the component itself said: a runtime may report no action, and every kind as internal."""
+    failing = Script((EMIT, p.Answer("error", kind="invalid-input", message="no number")), END)
+    spec = line(scripts={"source": failing})
+    reply = run_flow(Session(InProcess(reference_subject())), spec)
+    silent = tuple(
+        msgspec.structs.replace(event, kind="internal", action="unreported") if isinstance(event, e.ErrorReported) else event
+        for event in reply.trace
+    )
+    assert watch(spec, silent, ("ERR-007",), None)["ERR-007"]
+    vague = tuple(msgspec.structs.replace(event, failure="source: internal") if isinstance(event, e.Done) else event for event in silent)
+    with pytest.raises(Violation, match="does not name"):
+        watch(spec, vague, ("ERR-007",), None)
