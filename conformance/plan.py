@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SUITE = "torvyn-conformance"
 
+UNCLAIMED = "the subject does not claim the facet"
+"""How the reason begins for which a check of another facet is not executed."""
+
 
 class Item(msgspec.Struct, frozen=True):
     """One rule judged by one check."""
@@ -170,7 +173,7 @@ def _missing(rule: Rule, check: Check, subject: Declaration, claims: Mapping[Fac
     """Return why a subject cannot be given a check; empty when it can."""
     if check.facet not in claims:
         reason = subject.unsupported.get(check.facet)
-        return f"the subject does not claim the facet {check.facet}" + (f": {reason}" if reason else "")
+        return f"{UNCLAIMED} {check.facet}" + (f": {reason}" if reason else "")
     everywhere = frozenset().union(*claims.values())
     needed = [*check.requires, *([rule.capability] if rule.capability is not None else [])]
     lacking = sorted({str(capability) for capability in needed} - everywhere)

@@ -18,6 +18,7 @@ import tomli
 
 from conformance.errors import SuiteError
 from conformance.known import HEADING, entry
+from conformance.plan import UNCLAIMED
 from conformance.report.json import Failure, RuleLine, RunReport
 from conformance.rulebook import Rulebook
 from conformance.verdict import Outcome
@@ -118,10 +119,14 @@ def problems(causes: Causes, runs: Mapping[str, RunReport]) -> list[str]:
 
 
 def outcomes(runs: Mapping[str, RunReport]) -> dict[str, dict[str, str]]:
-    """Return what became of every rule that was tested, per build: the part of a run that has to repeat exactly."""
-    return {
-        build: {line.id: str(line.outcome) for line in run.rules if line.outcome is not Outcome.UNTESTED} for build, run in runs.items()
-    }
+    """Return what became of every rule that concerns the runtime, per build: the part of a run that has to repeat exactly."""
+    return {build: {line.id: str(line.outcome) for line in run.rules if _concerned(line)} for build, run in runs.items()}
+
+
+def _concerned(line: RuleLine) -> bool:
+    """Tell whether anything was asked of the runtime: there is a check, and it is not of a facet that nobody claimed."""
+    elsewhere = line.outcome is Outcome.UNSUPPORTED and line.message.startswith(UNCLAIMED)
+    return line.outcome is not Outcome.UNTESTED and not elsewhere
 
 
 def known_failures(causes: Causes, run: RunReport, page_link: str) -> str:
@@ -318,7 +323,7 @@ def _short(text: str) -> str:
 
 def _rules(runs: Mapping[str, RunReport]) -> str:
     """Return what became of every rule that has a check, per build; rules that no check reaches are only counted."""
-    lines = ["\n## Every rule\n\nRules of areas that Torvyn's four crates have no part in, and rules without a check, are left out.\n"]
+    lines = ["\n## Every rule\n\nLeft out are rules that only a facet can show which is not claimed, and rules without a check.\n"]
     by_rule: dict[str, dict[str, RuleLine]] = {}
     for build, run in runs.items():
         for line in run.rules:
@@ -326,7 +331,7 @@ def _rules(runs: Mapping[str, RunReport]) -> str:
     lines.append(f"\n| rule | level | {' | '.join(runs)} | |\n|---|---|{'---|' * len(runs)}---|\n")
     for rule, results in by_rule.items():
         outcomes = [str(results[build].outcome) for build in runs]
-        if set(outcomes) == {"untested"}:
+        if not any(_concerned(result) for result in results.values()):
             continue
         line = next(iter(results.values()))
         why = _cell(line.message) if line.outcome is not Outcome.PASS else ""
