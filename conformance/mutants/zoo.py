@@ -15,6 +15,7 @@ from conformance.mutants import (
     faulty_cli,
     faulty_comparisons,
     faulty_compositions,
+    faulty_configuration,
     faulty_contents,
     faulty_copies,
     faulty_demand,
@@ -85,6 +86,7 @@ ROOMS = (
     faulty_audits,
     faulty_supply,
     faulty_admission,
+    faulty_configuration,
     faulty_rights,
 )
 """The modules whose mutants live here; importing them fills the zoo."""

@@ -135,6 +135,12 @@ class PackagingFacet(Protocol):
     def read_record(self, request: p.ReadRecord, /) -> p.RecordReply: ...  # noqa: D102
 
 
+class ConfigFacet(Protocol):
+    """A project's settings; see the message `config.load`."""
+
+    def load(self, request: p.LoadConfiguration, /) -> p.ConfigurationReply: ...  # noqa: D102
+
+
 class MorePackaging(PackagingFacet, Protocol):
     """The messages `packaging.*` that a subject without a signer of its own leaves out."""
 
@@ -192,6 +198,7 @@ class PythonSubject:
     observability: ObservabilityFacet | None = None
     contracts: ContractsFacet | None = None
     packaging: PackagingFacet | None = None
+    config: ConfigFacet | None = None
     security: CapabilitiesFacet | None = None
     cli: CliFacet | None = None
     capabilities: Mapping[p.Facet, tuple[str, ...]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ import msgspec
 
 from conformance.errors import NotOffered, Refused, SubjectBrokeError, SubjectError, SubjectProtocolError, SubjectTimeoutError
 from conformance.subjects import protocol as p
+from conformance.subjects.config import ConfigClient
 from conformance.subjects.contracts import ContractsClient
 from conformance.subjects.guests import GuestsClient
 from conformance.subjects.observability import ObservabilityClient
@@ -128,6 +129,7 @@ class Session:
         self.observability = ObservabilityClient(self.ask)
         self.contracts = ContractsClient(self.ask)
         self.packaging = PackagingClient(self.ask)
+        self.config = ConfigClient(self.ask)
         self.security = SecurityClient(self.ask)
 
     # ---- what the subject offers

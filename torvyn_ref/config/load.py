@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import tomli
@@ -20,7 +21,7 @@ from torvyn_ref.config import environment as env
 from torvyn_ref.config import shape
 from torvyn_ref.config.explain import explain
 from torvyn_ref.config.ineffective import without_effect
-from torvyn_ref.config.merge import Layer, Tree, canonical, merge, refused
+from torvyn_ref.config.merge import Layer, Tree, canonical, dotted, merge, refused
 from torvyn_ref.config.project import Project, components_of
 from torvyn_ref.config.schema import Manifest, PackageManifest
 from torvyn_ref.config.semantics import check
@@ -107,6 +108,7 @@ def load(
         manifest=validated,
         components=components_of(validated),
         warnings=(*warnings, *without_effect(merged)),
+        origins=MappingProxyType({dotted(path): origin for path, origin in merged.origins.items()}),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -64,6 +64,16 @@ class Project:
     """The components by name, in file order."""
     warnings: tuple[str, ...] = ()
     """What was ignored and is worth a look."""
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Where each value that was written comes from (a file, a variable, `override`), by dotted key."""
+
+    def origin(self, key: str) -> str | None:
+        """Return where the value at a dotted key, or the nearest table around it, was written; None for a default."""
+        while key:
+            if key in self.origins:
+                return self.origins[key]
+            key = key.rpartition(".")[0]
+        return None
 
     @property
     def name(self) -> str:

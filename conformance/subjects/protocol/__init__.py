@@ -54,6 +54,7 @@ from conformance.subjects.protocol.capabilities import (
     WriteAudit,
 )
 from conformance.subjects.protocol.cli import CommandRanReply, RunCommand
+from conformance.subjects.protocol.config import ConfigurationReply, ConfiguredFlow, ConfiguredStream, LoadConfiguration
 from conformance.subjects.protocol.contracts import (
     CheckComponent,
     ComparePackages,
@@ -287,7 +288,10 @@ __all__ = [
     "ComponentReply",
     "ComposeComponents",
     "Concurrent",
+    "ConfigurationReply",
     "ConfigureSandbox",
+    "ConfiguredFlow",
+    "ConfiguredStream",
     "Connection",
     "ContextsReply",
     "ContractChange",
@@ -359,6 +363,7 @@ __all__ = [
     "LiveBuffer",
     "LiveCount",
     "LiveReply",
+    "LoadConfiguration",
     "MakeTraceIds",
     "MeetRequirement",
     "Message",
@@ -535,6 +540,7 @@ AnyRequest = (
     | Admit
     | WriteRecord
     | ReadRecord
+    | LoadConfiguration
     | OpenCapabilities
     | ParseCapability
     | CoverCapability
@@ -597,6 +603,7 @@ AnyReply = (
     | SignedReply
     | AdmittedReply
     | RecordReply
+    | ConfigurationReply
     | CapabilityReply
     | CoverageReply
     | SandboxReply

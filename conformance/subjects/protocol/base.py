@@ -34,6 +34,7 @@ FACET_VERSIONS = {
     Facet.OBSERVABILITY: 1,
     Facet.CONTRACTS: 1,
     Facet.PACKAGING: 1,
+    Facet.CONFIG: 1,
     Facet.CAPABILITIES: 1,
     Facet.CLI: 1,
 }

@@ -13,6 +13,7 @@ from conformance.subjects.protocol import Facet
 from conformance.subjects.reference.capabilities import ReferenceCapabilities
 from conformance.subjects.reference.commands import ReferenceCommands
 from conformance.subjects.reference.compiling import ENGINES
+from conformance.subjects.reference.config import ReferenceConfig
 from conformance.subjects.reference.contracts import ReferenceContracts
 from conformance.subjects.reference.flows import ReferenceFlows
 from conformance.subjects.reference.guests import ReferenceGuests
@@ -60,6 +61,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
         observability=ReferenceObservability(parts),
         contracts=ReferenceContracts(parts),
         packaging=ReferencePackaging(parts),
+        config=ReferenceConfig(parts),
         security=ReferenceCapabilities(parts),
         capabilities=CAPABILITIES,
         refusal=_refusal,

@@ -151,7 +151,7 @@ class ReferenceParts:
         compose: tells what keeps components from working together.
         identify: tells what a component is.
         linker: makes the linker of pipelines.
-        during: what surrounds each request of the facet packaging; a mutant puts a faulty function in the place of one of the runtime's.
+        during: what surrounds each request of packaging and config; a mutant swaps functions of the runtime there.
         sandbox: what becomes of the sandbox that it is given.
         security: the parts of the facet capabilities.
         observation: the parts of the facet observability that have to do with traces and events.
