@@ -68,7 +68,7 @@ def _types_first(merged: Merged) -> Any:
 
 faulty("broken-files-are-unreadable", "CFG-001", "A file with a syntax error is called unreadable.", (loading, "_read", _one_kind))
 faulty("goes-on-after-syntax-errors", "CFG-001", "After a syntax error the empty rest is checked.", (loading, "_read", _goes_on))
-faulty("one-mistake-at-a-time", "CFG-002", "Only the first mistake is told.", loader(_first_only))
+faulty("only-the-first-mistake", "CFG-002", "Only the first mistake is told.", loader(_first_only))
 faulty("ranges-after-types", "CFG-002", "Of several errors those beyond the third are left out.", (loading, "MAX_ERRORS", 3))
 
 _flow_check, _edge_check = semantics._flow, semantics._edge  # noqa: SLF001 -- as above
