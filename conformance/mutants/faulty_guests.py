@@ -83,4 +83,5 @@ class GroupsWaitForTheFlush(FlowDriver):
         super()._worked(stage, element, answer)
 
     def _flushed(self, stage: Stage, answer: Answer) -> None:
-        super()._flushed(stage, [*self._kept, *answer] if isinstance(answer, list) else answer)
+        given = [one for one in answer if isinstance(one, Output)] if isinstance(answer, list) else []
+        super()._flushed(stage, [*self._kept, *given])

@@ -23,7 +23,8 @@ from torvyn_ref.commands.shared import (
     reported,
     warned,
 )
-from torvyn_ref.contract import wit
+from torvyn_ref.contract.check import WIT_FOLDER, compare_with_manifest
+from torvyn_ref.contract.diagnostics import Diagnostic, Severity
 from torvyn_ref.errors import TorvynError, raise_all
 from torvyn_ref.host import Host
 from torvyn_ref.planning import StageInfo, each
@@ -48,7 +49,7 @@ def check(
     as_json = format_ is Format.JSON
     with reported("check", as_json=as_json):
         place = project_at(project, manifest)
-        errors, of_wit = _contracts(place / "wit" if place.is_dir() else place.parent / "wit")
+        errors, of_wit = _contracts(place if place.is_dir() else place.parent)
         warnings: list[str] = []
         checked: dict[str, tuple[StageInfo, ...]] = {}
         try:
@@ -107,15 +108,29 @@ def check_flows(host: Host, names: list[str]) -> tuple[dict[str, tuple[StageInfo
     return checked, errors
 
 
-def _contracts(directory: Path) -> tuple[list[TorvynError], list[str]]:
-    """Read the project's own WIT, and return what is wrong with it, and a warning when there is none."""
+def _contracts(root: Path) -> tuple[list[TorvynError], list[str]]:
+    """Read the project's own WIT and hold it against the manifest: what is wrong, and what is worth a look (CON-026 to CON-029)."""
+    directory = root / WIT_FOLDER
     if not directory.is_dir():
         return [], [f"[E0100] {directory}: the project has no wit/ of its own, so no contract in it was checked"]
     try:
-        wit.load(directory)
+        found = compare_with_manifest(root)
     except TorvynError as error:
         return list(each(error)), []
-    return [], []
+    errors = [
+        TorvynError("contract", one.kind, one.message, where=_place(one, root), hint=one.help, code=one.code)
+        for one in found
+        if one.severity is Severity.ERROR
+    ]
+    return errors, [f"[{one.code}] {_place(one, root)}: {one.message}" for one in found if one.severity is not Severity.ERROR]
+
+
+def _place(diagnostic: Diagnostic, root: Path) -> str:
+    if not diagnostic.locations:
+        return str(root)
+    first = diagnostic.locations[0]
+    where = ":".join(str(number) for number in (first.line, first.column) if number)
+    return f"{root / first.file}{f':{where}' if where else ''}"
 
 
 def _succeed(command: str, checked: dict[str, tuple[StageInfo, ...]], warnings: list[str], *, as_json: bool) -> None:

@@ -39,8 +39,32 @@ def check(root: str | os.PathLike[str]) -> tuple[Diagnostic, ...]:
     except TorvynError as error:
         told = (*findings, *_unreadable(error))
     else:
-        told = (*findings, *_roles(package), *_imports(package, identity), *_unused(package, identity), *_version(package, identity))
-    return in_order(replace(one, locations=tuple(_relative(place, folder) for place in one.locations)) for one in told)
+        told = (*findings, *_compared(package, identity))
+    return _told(told, folder)
+
+
+def compare_with_manifest(root: str | os.PathLike[str]) -> tuple[Diagnostic, ...]:
+    """Hold a project's WIT, which must be readable, against its manifest, and say nothing of the manifest alone: `config` does.
+
+    A project of several components need not have a world of its own; one that has is checked like a component's.
+
+    Raises:
+        TorvynError: as `wit.load`.
+    """
+    folder = Path(root)
+    identity, _ = read(folder)
+    package = wit.load(folder / WIT_FOLDER)[0]
+    if not package.worlds and not identity.component:
+        return ()
+    return _told(_compared(package, identity), folder)
+
+
+def _told(diagnostics: Iterable[Diagnostic], folder: Path) -> tuple[Diagnostic, ...]:
+    return in_order(replace(one, locations=tuple(_relative(place, folder) for place in one.locations)) for one in diagnostics)
+
+
+def _compared(package: Package, identity: Identity) -> tuple[Diagnostic, ...]:
+    return (*_roles(package), *_imports(package, identity), *_unused(package, identity), *_version(package, identity))
 
 
 def _unreadable(error: TorvynError) -> Iterator[Diagnostic]:

@@ -32,12 +32,14 @@ class Identity:
         name: never empty.
         version: None when it is missing or none.
         required, optional: the capabilities whose value is `true`, in file order.
+        component: it is the manifest of a component, not of a project that has several.
     """
 
     name: str | None = None
     version: Version | None = None
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    component: bool = False
 
 
 def read(root: Path) -> tuple[Identity, tuple[Diagnostic, ...]]:
@@ -92,7 +94,7 @@ def _identity(tree: Mapping[str, Any]) -> tuple[Identity, tuple[Diagnostic, ...]
             version = Version.parse(written)
         except TorvynError as error:
             findings.append(_found("version-error", "E0113", f"{where}.version: {error.message}", f"{where}.version", advice=error.hint))
-    return Identity(name, version, required, optional), tuple(findings)
+    return Identity(name, version, required, optional, where != "torvyn"), tuple(findings)
 
 
 def _missing(field: str, found: object, example: str) -> Diagnostic:

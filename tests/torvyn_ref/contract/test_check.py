@@ -114,3 +114,23 @@ def test_a_composition_is_judged_whole():
         "unmet-capability",
     ]
     assert compose(parts[:2], [("a", "b")])[0].about == ("b", "clock:wall")
+
+
+def test_the_command_holds_a_components_wit_against_its_manifest(ref, tmp_path):
+    manifest = f'{MANIFEST}path = "greeter.wasm"\n'
+    for name, content in project(manifest, world("import wasi:random/random@0.2.3"), package="acme:greeter@0.3.0").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    ran = ref("check", tmp_path, "--format", "json")
+    assert ran.code == 1
+    assert [error["kind"] for error in ran.json["errors"]] == ["capability-mismatch"]
+    assert ran.json["errors"][0]["where"] == f"{tmp_path / 'wit' / 'world.wit'}:3:1"
+    declared = manifest + "[capabilities.required]\nwasi-random = true\n"
+    (tmp_path / "Torvyn.toml").write_text(declared)
+    ran = ref("check", tmp_path, "--format", "json")
+    assert (ran.code, [warning for warning in ran.json["warnings"] if "E0122" in warning]) == (
+        0,
+        [
+            f"[E0122] {tmp_path / 'wit' / 'world.wit'}:3:1: the package is acme:greeter@0.3.0, and the manifest says version 0.1.0",
+        ],
+    )
