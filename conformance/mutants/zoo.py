@@ -28,6 +28,7 @@ from conformance.mutants import (
     faulty_handles,
     faulty_hosts,
     faulty_imports,
+    faulty_layers,
     faulty_links,
     faulty_lives,
     faulty_manifests,
@@ -35,6 +36,7 @@ from conformance.mutants import (
     faulty_packing,
     faulty_pools,
     faulty_projects,
+    faulty_references,
     faulty_reports,
     faulty_resources,
     faulty_rights,
@@ -88,6 +90,8 @@ ROOMS = (
     faulty_admission,
     faulty_configuration,
     faulty_rights,
+    faulty_layers,
+    faulty_references,
 )
 """The modules whose mutants live here; importing them fills the zoo."""
 

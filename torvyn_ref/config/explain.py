@@ -60,6 +60,7 @@ def _explain(detail: ErrorDetails, root: type[Section], merged: Merged) -> Torvy
 
 
 def _unknown_key(path: Path, root: type[Section], merged: Merged) -> TorvynError:
+    """Say that a key is unknown, and which known one is near (CFG-019)."""
     *table, key = path
     section = shape.section_of(shape.at(root, tuple(table)))
     known = [*shape.keys_of(section), *section.aliases] if section is not None else []
@@ -74,6 +75,7 @@ def _unknown_key(path: Path, root: type[Section], merged: Merged) -> TorvynError
 
 
 def _unknown_word(path: Path, found: Any, expected: str, merged: Merged) -> TorvynError:
+    """Say which words are known where another one stands, such as those of overflow policies (CFG-016)."""
     if not isinstance(found, str):
         return merged.refused("wrong-type", f"expected a string, found {describe(found)}", path, code="E0701")
     words = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]

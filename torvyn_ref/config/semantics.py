@@ -85,6 +85,7 @@ def _components(merged: Merged) -> Iterator[TorvynError]:
 
 
 def _flow(merged: Merged, name: str, flow: Mapping[str, Any]) -> Iterator[TorvynError]:
+    """Yield what is wrong with a flow: too few nodes or edges (CFG-003), names, references, and edges that lead nowhere (CFG-004)."""
     here: Path = ("flow", name)
     yield from _flow_name(merged, here, "flow", name)
     nodes = flow.get("nodes", {})
@@ -149,6 +150,7 @@ def _endpoint_node(end: Any) -> tuple[str, bool] | None:
 
 
 def _edge(merged: Merged, path: Path, edge: Mapping[str, Any], nodes: Any) -> Iterator[TorvynError]:
+    """Yield an error per end that is no node, and one for an edge from a node to itself (CFG-004)."""
     found: list[str] = []
     for key in ("from", "to"):
         end = _endpoint_node(edge.get(key))
