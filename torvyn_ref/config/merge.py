@@ -1,8 +1,8 @@
 """Layers of settings put on top of each other, remembering where each value came from.
 
 Merging is by presence (CFG-010): a value that is written wins over the layer below even when it equals the default. Tables merge key
-by key (CFG-008), so a grant's list is replaced while other grants stay (CFG-011); a flow of a higher file replaces the flow of that name whole
-(CFG-007).
+by key, those of pipeline.toml too (CFG-008), so a grant's list is replaced while other grants stay (CFG-011); a flow of a higher file
+replaces the flow of that name whole (CFG-007).
 """
 
 from __future__ import annotations
