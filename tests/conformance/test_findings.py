@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from conformance import known
+from conformance.cli import call
 from conformance.errors import SuiteError
 from conformance.report import findings
 from conformance.report.json import Failure
@@ -80,6 +81,48 @@ def test_small_traces_are_kept_and_those_of_a_run_before_go(causes, tmp_path):
     large.unlink()
     with pytest.raises(SuiteError, match="cannot be read"):
         findings.traces_of({"debug": run})
+
+
+REAL = """
+runtime = "A mutant"
+introduction = "It was made to be found."
+checked = 2026-11-01
+[[cause]]
+id = "M-1"
+kind = "defect"
+severity = "high"
+title = "Last in, first out"
+what = "The queue is a stack."
+where = ["queue.py: pop"]
+costs = "Order."
+fix = "Take from the other end."
+rules = ["ORD-001"]
+"""
+
+
+def test_a_run_becomes_a_page_with_traces_and_a_list_that_a_run_accepts(tmp_path):
+    causes = tmp_path / "causes.toml"
+    causes.write_text(REAL)
+    judged = ["run", "--subject", "mutant:last-in-first-out", "--rules", "ORD-001"]
+    assert call([*judged, "--traces", str(tmp_path / "run"), "--report", str(tmp_path / "run.json")]) == 1
+    made = ["findings", f"only={tmp_path / 'run.json'}", "--causes", str(causes), "--as", "mutant:{build}"]
+    kept, listed, page = tmp_path / "page", tmp_path / "known-{build}.toml", tmp_path / "page.md"
+    kept.mkdir()
+    (kept / "ORD-001.gone.jsonl").write_text("")
+    assert call([*made, "--traces", str(kept), "--known-failures", str(listed), "--output", str(page)]) == 0
+    traces = sorted(path.name for path in kept.iterdir())
+    assert traces == ["ORD-001.first-in-first-out-end-to-end.jsonl", "ORD-001.first-in-first-out.jsonl"]
+    assert all(f"(page/{name})" in page.read_text() for name in traces)
+    assert "--subject 'mutant:only' --rules ORD-001" in page.read_text()
+    assert call([*judged, "--known-failures", str(tmp_path / "known-only.toml")]) == 2  # nothing new; the rest was not run
+
+
+def test_traces_and_lists_without_a_page_are_wrong_usage(tmp_path, capsys):
+    (tmp_path / "causes.toml").write_text(REAL)
+    made = ["findings", f"only={tmp_path / 'run.json'}", "--causes", str(tmp_path / "causes.toml"), "--as", "x"]
+    for option in ("--traces", "--known-failures"):
+        assert call([*made, option, str(tmp_path / "there")]) == 4
+        assert "need --output" in capsys.readouterr().err
 
 
 def test_what_is_no_list_of_causes_is_refused(tmp_path):
