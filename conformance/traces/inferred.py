@@ -24,12 +24,11 @@ NEEDS = {
     "CREDIT-002": (CREDITS,),
     "CREDIT-003": (CREDITS,),
     "CREDIT-004": (CREDITS,),
-    "ORD-006": (ENQUEUED,),
 }
 """What a rule's monitor must see and cannot be inferred."""
 
-COUNTING = frozenset({"FLOW-016", "FLOW-017", "WMK-013"})
-"""Rules that compare what a runtime counted with what went into its streams, arrived or not."""
+COUNTING = frozenset({"FLOW-016", "FLOW-017", "WMK-013", "ORD-006"})
+"""Rules that ask something of every element that went into a stream, arrived or not: how many there were, when they were stamped."""
 
 PUT_OUT = frozenset({"emit", "pass"})
 
