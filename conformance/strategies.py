@@ -25,6 +25,10 @@ PORTS = ("a", "b")
 NO_PORT = "nope"
 """A port that no router has."""
 PRIORITIES = ("critical", "high", "normal", "low", "background")
+OPTIONAL = ("circuit_breaker", "independent_per_branch", "rate_limit")
+"""Capabilities of the facet flows for what a runtime need not have."""
+RATES = (1000.0, 1.5, 1e6)
+"""Elements per second: one each millisecond, one that divides no second, one that hardly limits."""
 CONTENT_TYPES = ("", "text/plain", "application/json", "x/ü")
 
 EMIT, DROP, END, READY, PAUSE = (Answer(do) for do in ("emit", "drop", "end", "ready", "pause"))
@@ -49,6 +53,7 @@ class Variety:
         timed: calls take time.
         priorities: flows have priorities, and mostly no batch size of their own.
         schedules: who runs next.
+        optional: flows may use what a runtime need not have: streams with a rate limit, independent branches, circuit breakers.
     """
 
     middle: tuple[str, ...] = MIDDLE
@@ -66,6 +71,7 @@ class Variety:
     timed: bool = False
     priorities: bool = False
     schedules: tuple[str, ...] = SCHEDULES
+    optional: bool = True
 
 
 ANYTHING = Variety()
@@ -96,6 +102,8 @@ def flows(draw: st.DrawFn, variety: Variety = ANYTHING) -> FlowSpec:
         max_retries=draw(st.integers(0, 2)) if policy == "retry" else 0,
         drain_timeout_ms=draw(st.sampled_from((5000, 0))) if variety.cancelling else 5000,
     )
+    if variety.optional:
+        edges, settings = _optional(draw, edges, settings)
     commands = (Command(draw(st.integers(0, 24))),) if variety.cancelling and draw(st.booleans()) else ()
     return FlowSpec(tuple(stages), tuple(edges), _schedule(draw, variety), settings, commands, max_calls=4000)
 
@@ -128,6 +136,21 @@ def _edges(
             )
         )
     return edges
+
+
+def _optional(draw: st.DrawFn, edges: list[EdgeSpec], settings: FlowSettings) -> tuple[list[EdgeSpec], FlowSettings]:
+    """Let streams limit their rate, branches go their own ways, and circuits open; the simplest flow has none of it."""
+    chosen = [feature for feature in OPTIONAL if draw(st.integers(0, 3)) == 3]
+    if "rate_limit" in chosen:
+        limited = draw(st.lists(st.sampled_from((0.0, *RATES)), min_size=len(edges), max_size=len(edges)))
+        pairs = zip(edges, limited, strict=True)
+        edges = [with_(edge, policy="rate-limit", rate_per_s=rate) if rate else edge for edge, rate in pairs]
+    if "independent_per_branch" in chosen:
+        settings = with_(settings, fan_out="independent-per-branch")
+    if "circuit_breaker" in chosen:
+        threshold, cooldown = draw(st.integers(1, 3)), draw(st.sampled_from((1, 10)))
+        settings = with_(settings, breaker_threshold=threshold, breaker_cooldown_ms=cooldown)
+    return edges, settings
 
 
 def _script(draw: st.DrawFn, variety: Variety, role: str, ports: tuple[str, ...]) -> Script:

@@ -31,7 +31,7 @@ from conformance.subjects.protocol import (
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.inferred import complete
-from conformance.traces.offered import within
+from conformance.traces.offered import claimed, within
 
 AVERAGE, WINDOWS = "observability.run/average-depth", "observability.run/windows"
 SLOW = Answer("ready", spends_ns=1_000_000)
@@ -120,12 +120,12 @@ def hold(
     session: Session, budget: Budget, stories: Iterable[FlowSpec], drawn: SearchStrategy[FlowSpec] | None, law: Any, *, examples: int = 30
 ) -> None:
     """Hold a law against directed flows, then against drawn ones."""
-    lacking = frozenset(session.declaration.unsupported)
+    lacking, capabilities = frozenset(session.declaration.unsupported), session.capabilities(Facet.FLOWS)
     for story in stories:
         if not session.lacks(*features_of(story)):
             law(story)
     if drawn is not None:
-        budget.for_all(drawn, lambda spec: law(within(spec, lacking)), max_examples=examples)
+        budget.for_all(drawn, lambda spec: law(within(claimed(spec, capabilities), lacking)), max_examples=examples)
 
 
 def parts(spec: FlowSpec, reply: ObservedReply, calls: int) -> tuple[Seen, Seen]:

@@ -29,6 +29,18 @@ def within(spec: FlowSpec, lacking: Collection[str]) -> FlowSpec:
     return _sound(replace(spec, stages=stages, edges=edges, schedule=schedule, settings=settings))
 
 
+def claimed(spec: FlowSpec, capabilities: Collection[str]) -> FlowSpec:
+    """Return the flow without the optional features that a subject does not claim: streams block, branches depend, circuits stay closed."""
+    edges, settings = spec.edges, spec.settings
+    if "rate_limit" not in capabilities:
+        edges = tuple(replace(edge, policy="block-producer", rate_per_s=0.0) if edge.rate_per_s else edge for edge in edges)
+    if "independent_per_branch" not in capabilities:
+        settings = replace(settings, fan_out="min-credit")
+    if "circuit_breaker" not in capabilities:
+        settings = replace(settings, breaker_threshold=0, breaker_cooldown_ms=0)
+    return replace(spec, edges=edges, settings=settings)
+
+
 def _stage(stage: StageSpec, missing: frozenset[str], *, other: bool) -> StageSpec:
     script = stage.script
     if other:

@@ -67,9 +67,15 @@ class ShortQueues(Monitor):
     def prepare(self) -> None:
         """Find out whether the flow is one of those; of real components only their answers tell."""
         scripts = self.view.topology.scripts.values()
-        self.applies = self.view.spec.schedule.policy == "consumer-first" and not any(
-            script.flush.count > 1 or any(answer.do in HOLDING for answer in (*script.answers, *([script.then] if script.then else [])))
-            for script in scripts
+        spec = self.view.spec
+        paced = any(edge.policy == "rate-limit" for edge in spec.edges)  # then a consumer may have to wait for its own output
+        self.applies = (
+            not paced
+            and spec.schedule.policy == "consumer-first"
+            and not any(
+                script.flush.count > 1 or any(answer.do in HOLDING for answer in (*script.answers, *([script.then] if script.then else [])))
+                for script in scripts
+            )
         )
 
     def on(self, event: e.AnyEvent) -> None:

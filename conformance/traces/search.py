@@ -9,12 +9,12 @@ from hypothesis.strategies import SearchStrategy
 
 from conformance.checks import Budget
 from conformance.errors import Inconclusive, NotOffered, Refused, SubjectBrokeError, SubjectError, Violation
-from conformance.subjects.protocol import FlowRunReply, FlowSpec, features_of
+from conformance.subjects.protocol import Facet, FlowRunReply, FlowSpec, features_of
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.check import watch
 from conformance.traces.inferred import DEQUEUED, ENQUEUED, complete, countable, needs, told
-from conformance.traces.offered import within
+from conformance.traces.offered import claimed, within
 
 AROUND = 6
 """How many events before a finding are shown with it."""
@@ -150,7 +150,7 @@ def search_flows(
         Violation: the rule is broken, by the smallest flow that was found.
         SubjectError, NotOffered, Inconclusive: see `run_flow`.
     """
-    lacking = frozenset(session.declaration.unsupported)
+    lacking, capabilities = frozenset(session.declaration.unsupported), session.capabilities(Facet.FLOWS)
     if session.lacks(*needs(rule)):
         return
     for story in stories:
@@ -160,10 +160,11 @@ def search_flows(
         return
 
     def law(spec: FlowSpec) -> None:
+        spec = within(claimed(spec, capabilities), lacking)
         try:
-            judge_flow(session, budget, rule, within(spec, lacking))
+            judge_flow(session, budget, rule, spec)
         except SubjectBrokeError as error:  # the subject can be asked again, so the search may look for a smaller flow that breaks it
-            error.evidence = {"flow": msgspec.to_builtins(within(spec, lacking))}
+            error.evidence = {"flow": msgspec.to_builtins(spec)}
             raise
         except (SubjectError, NotOffered, Inconclusive) as error:
             raise Abort(error) from error

@@ -35,6 +35,7 @@ class StreamSeen:
     dequeued: int = 0
     lost: int = 0
     refused: int = 0
+    entered: int | None = None
 
     @property
     def producible(self) -> bool:
@@ -130,6 +131,7 @@ class View:
                 stream.queue.append(event.seq)
                 stream.depth, stream.credits = event.depth, _credits(stream, event)
                 stream.enqueued += 1
+                stream.entered = self.now
             case e.Dequeued():
                 stream = self.streams[event.stream]
                 if event.seq in stream.queue:
@@ -145,6 +147,9 @@ class View:
                 self._buffer(event)
             case e.CancelRequested():
                 self.cancelled = not self.scripted
+            case e.ErrorReported(cause="circuit-open"):  # it fails without a call (ERR-011)
+                if self.stages[event.stage].taken:
+                    self.stages[event.stage].taken.popleft()
             case e.Notified():
                 self.stages[event.stage].told_to_pause = event.signal == "pause"
             case _:
@@ -164,7 +169,7 @@ class View:
         self.returned += 1
         stage.outcome = event.outcome
         stage.ports = None if event.ports is None else tuple(event.ports)
-        stage.failed = event.outcome in {"error", "trap"}
+        stage.failed = event.outcome in {"error", "trap"} or self._nowhere(event)
         if event.fn == "pull" and event.outcome == "end":
             stage.exhausted = True
         if event.fn == "pull" and event.outcome == "emit":
@@ -177,6 +182,13 @@ class View:
         if stage.failed and event.fn not in {"teardown", "notify-backpressure"}:
             self.failing = True
             self.fatal |= event.outcome == "trap" or event.kind == "fatal" or self.spec.settings.error_policy == "fail-fast"
+
+    def _nowhere(self, event: e.Returned) -> bool:
+        """Tell whether a router has named a port that it does not have: that fails as an error does (TOPO-010)."""
+        if event.outcome != "route":
+            return False
+        ports = {self.topology.edges[i].port for i in self.topology.stages[event.stage].outputs}
+        return not ports.issuperset(event.ports or [])
 
     def _buffer(self, event: e.BufferEvent) -> None:
         if event.op == "release":
@@ -253,7 +265,14 @@ class View:
             return False
         if not any(self.streams[i].queue for i in shape.inputs):
             return False
-        return all(self.streams[i].producible and not self.stages[self.topology.edges[i].target].paused for i in shape.outputs)
+        return all(
+            self.streams[i].producible and self._in_time(i) and not self.stages[self.topology.edges[i].target].paused for i in shape.outputs
+        )
+
+    def _in_time(self, stream: int) -> bool:
+        """Tell whether a stream's rate limit, if it has one, surely lets an element in now (POLICY-009)."""
+        rate, entered = self.spec.edges[stream].rate_per_s, self.streams[stream].entered
+        return not rate or entered is None or self.now - entered >= 1e9 / rate
 
     def producer_of(self, stream: int) -> str:
         """Return the stage that feeds a stream."""

@@ -334,7 +334,8 @@ def events(text):
 def test_the_audit_log_goes_where_it_is_told(ref, corpus_flow, tmp_path):
     file = corpus_flow("linear")
     assert ref("run", file, "--audit", tmp_path / "audit").code == 0
-    assert events((tmp_path / "audit").read_text())[-5:] == ["FlowStarted", "FlowTerminated", *["ComponentTerminated"] * 3]
+    kinds = [kind for kind in events((tmp_path / "audit").read_text()) if kind != "CapabilityExercisedAggregate"]
+    assert kinds[-5:] == ["FlowStarted", "FlowTerminated", *["ComponentTerminated"] * 3]
     assert not (file.parent / ".torvyn/audit.jsonl").exists()
     on_stderr = ref("check", file, "--audit", "-")
     assert events("\n".join(line for line in on_stderr.err.splitlines() if line.startswith("{"))) == ["CapabilityGrantResolved"] * 2
