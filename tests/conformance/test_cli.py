@@ -236,6 +236,36 @@ def test_ctrl_c_ends_the_run_and_everything_that_it_started(character_subject, j
         assert wait_for_end(child)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_and_their_subjects_end_with_a_run_that_is_killed(character_subject, number):
+    command = [sys.executable, "-c", "from conformance.cli import main; main()", "run", "--subject", character_subject("Hangs")]
+    with subprocess.Popen([*command, "--jobs", "2", "--rules", "WMK-004"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        family = wait_for_grandchildren(process)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == -number
+    for member in family:
+        assert wait_for_end(member)
+
+
+def wait_for_grandchildren(process):
+    """Return the ids of a process's children and of theirs, as soon as there are any of both: a worker has started a subject."""
+    while process.poll() is None:
+        children = children_of(process.pid)
+        grandchildren = [each for child in children for each in children_of(child)]
+        if grandchildren:
+            return [*children, *grandchildren]
+    raise AssertionError("the process ended")
+
+
+def children_of(pid):
+    """Return the ids of a process's children; none, when it is gone."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
 def wait_for_children(process):
     """Return the ids of a process's children as soon as it has any; ends with the process."""
     while process.poll() is None:

@@ -21,6 +21,7 @@ from torvyn_ref import cli
 
 def main() -> int:
     """Serve orders until there are no more."""
+    importlib.import_module("anyio._backends._asyncio")  # which every run needs, and nobody has imported yet
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     gc.freeze()
     for line in sys.stdin.buffer:
