@@ -163,9 +163,12 @@ def trace(
     manifest: ManifestOption = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE|-", help="Write the trace, JSON lines; - is stdout, the default without --plot."),
+        typer.Option("--out", metavar="FILE|-", help="Write the trace, JSON lines; - is stdout, the default without --plot and --spans."),
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the depth of every queue over time.")] = None,
+    spans: Annotated[
+        str | None, typer.Option("--spans", metavar="FILE|-", help="Write every span, as OTLP in lines of JSON; - is stdout.")
+    ] = None,
     axis: Annotated[Axis, typer.Option("--axis", help="What the picture's width is: time, or steps (enqueues and dequeues).")] = Axis.TIME,
     schedule: Annotated[
         str | None,
@@ -180,7 +183,7 @@ def trace(
     offline: OfflineOption = False,  # noqa: FBT002  # as above
     insecure: InsecureOption = False,  # noqa: FBT002  # as above
 ) -> None:
-    """Run a flow and write down what happens: a trace that torvyn-conformance can judge, a picture of its queues, or both."""
+    """Run a flow and write down what happens: a trace for torvyn-conformance to judge, a picture, spans for OpenTelemetry."""
     interruption = session.Interruption()
     with reported("trace", interruption, as_json=False), ExitStack() as stack:
         if schedule is not None:
@@ -189,10 +192,13 @@ def trace(
         host = stack.enter_context(
             host_of(project_at(project, manifest), overrides, audit, offline=offline, insecure=insecure, clock=clock)
         )
-        target = "-" if out is None and plot is None else out
+        if spans == "-" and out == "-":
+            raise TorvynError("cli", "stdout-taken", "--out - and --spans - both want stdout", where="--spans")
+        target = "-" if out is None and plot is None and spans is None else out
         lines = None if target is None else stack.enter_context(tracing.open_trace(target))
         attachments = Attachments(stdout=guest_output(sys.stderr), stderr=guest_output(sys.stderr), limit=limit)
-        wanted = tracing.Wanted(lines, plot, axis)
+        otlp = None if spans is None else stack.enter_context(tracing.open_trace(spans, "--spans"))
+        wanted = tracing.Wanted(lines, plot, otlp, axis)
         outcome = tracing.run(host, flow, wanted, schedule=schedule, attachments=attachments, interruption=interruption)
         for warning in outcome.prepared.warnings:
             warn(warning)

@@ -37,6 +37,8 @@ from torvyn_ref.flow.scheduling import SchedulingPolicy
 from torvyn_ref.flow.settings import MICROSECOND, MILLISECOND, FanOut, Priority
 from torvyn_ref.ids import FlowId, Ids, Owner
 from torvyn_ref.observe import Level, Registry, observe
+from torvyn_ref.observe.spans import FlowTrace
+from torvyn_ref.observe.tracer import SpanObserver
 from torvyn_ref.packaging import Cache, Resolver, default_root
 from torvyn_ref.packaging.registry import DEFAULT_OPTIONS, RegistryOptions
 from torvyn_ref.planning import INSTANTIATION, REACTOR_REGISTRATION, Place, Plan, Planner, StageInfo, about, source_to_feed, startup
@@ -78,6 +80,7 @@ class Attachments:
         limit: elements after which the sources count as exhausted.
         observer: hears the flow's events.
         policy: which ready stage runs next; None is as configured.
+        spans: takes the flow's spans.
     """
 
     feed: Feed | None = None
@@ -88,6 +91,7 @@ class Attachments:
     limit: int | None = None
     observer: Observer | None = None
     policy: SchedulingPolicy | None = None
+    spans: FlowTrace | None = None
 
 
 NOTHING_ATTACHED = Attachments()
@@ -294,6 +298,11 @@ class Host:
         """Return who hears the flow's events: the metrics, unless they are off, the guards when it yields, and whoever is attached."""
         observers: list[Observer] = [] if attachments.observer is None else [attachments.observer]
         observers.append(_Sums(guards))
+        if attachments.spans is not None:
+            components = {stage.name: setups[stage.name].owner for stage in plan.topology.stages}
+            levels = self.metrics if self.metrics.level is not Level.OFF else Registry()
+            spans = SpanObserver(flow, components, attachments.spans, levels, self.resources, wall_offset_ns=wall_offset_ns)
+            observers.append(spans)
         if self.metrics.level is not Level.OFF:
             observers.insert(0, observe(self.metrics, flow, plan.topology, setups, wall_offset_ns=wall_offset_ns))
             stack.callback(self.metrics.deregister, flow)

@@ -19,7 +19,9 @@ from torvyn_ref.events import Observers
 from torvyn_ref.flow import ConsumerFirst, ProducerFirst, Scripted
 from torvyn_ref.flow.scheduling import SchedulingPolicy
 from torvyn_ref.host import Attachments, Host
+from torvyn_ref.observe.otlp import Batches
 from torvyn_ref.observe.plot import Axis, DepthRecorder
+from torvyn_ref.observe.spans import FlowTrace
 from torvyn_ref.observe.tracefile import TraceRecorder
 
 DRAWN_CHOICES = 4096
@@ -66,10 +68,12 @@ class Wanted:
     Attributes:
         trace: takes the trace's lines; None writes none.
         picture: the SVG's file; None draws none.
+        spans: takes every span as OTLP, in lines of JSON; None writes none.
     """
 
     trace: IO[bytes] | None = None
     picture: Path | None = None
+    spans: IO[bytes] | None = None
     axis: Axis = Axis.TIME
 
 
@@ -92,7 +96,9 @@ def run(
     """
     configured = host.project.flow(name)
     chosen = parse_schedule(schedule or str(configured.scheduling))
-    prepared_with = replace(attachments or Attachments(), policy=chosen.policy)
+    batches = None if wanted.spans is None else Batches(_writer(wanted.spans, "--spans"))
+    spans = None if batches is None else FlowTrace(rate=1.0, exported=batches)
+    prepared_with = replace(attachments or Attachments(), policy=chosen.policy, spans=spans)
     virtual = isinstance(host.clock, VirtualClock)
     # The observers are made before the flow they watch, and learn of it when it is prepared.
     later = Observers(())
@@ -119,6 +125,8 @@ def run(
         host.resources.observer = None
     if recorder is not None:
         recorder.finish()
+    if batches is not None:
+        batches.flush()
     if wanted.picture is not None:
         title = f"{host.project.name}, flow {prepared.name}: {chosen.words}"
         with _written(wanted.picture, "--plot"):
@@ -127,7 +135,7 @@ def run(
 
 
 @contextmanager
-def open_trace(target: str) -> Iterator[IO[bytes]]:
+def open_trace(target: str, option: str = "--out") -> Iterator[IO[bytes]]:
     """Open what takes a trace: a file, or `-` for standard output.
 
     Raises:
@@ -136,7 +144,7 @@ def open_trace(target: str) -> Iterator[IO[bytes]]:
     if target == "-":
         yield sys.stdout.buffer
         return
-    with _written(Path(target), "--out"):
+    with _written(Path(target), option):
         stream = Path(target).open("wb")  # noqa: SIM115  # closed below; only opening it is what `_written` explains
     with stream:
         yield stream
@@ -151,11 +159,11 @@ def _written(path: Path, option: str) -> Iterator[None]:
         raise TorvynError("cli", "output-failed", f"cannot write {path}: {reason}", where=option) from error
 
 
-def _writer(stream: IO[bytes]) -> Callable[[bytes], None]:
+def _writer(stream: IO[bytes], option: str = "--out") -> Callable[[bytes], None]:
     def write(line: bytes) -> None:
         try:
             stream.write(line)
         except OSError as error:
-            raise TorvynError("cli", "output-failed", f"cannot write the trace: {error.strerror or error}", where="--out") from error
+            raise TorvynError("cli", "output-failed", f"cannot write the trace: {error.strerror or error}", where=option) from error
 
     return write

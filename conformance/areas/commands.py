@@ -66,7 +66,7 @@ FAILURES: Mapping[str, Case] = {
         ("run",), {**project({**LINE, "middle": ("trap-unreachable", PROCESSOR, "")}, STRAIGHT), **WIT}, ("runtime",), 1, "middle"
     ),
     "a registry that nobody answers for": Case(
-        ("publish", "--registry", "127.0.0.1:1/judged"), {**GOOD, "later": b"pack"}, ("packaging",), 1
+        ("publish", "--registry", "127.0.0.1:1/judged"), {**GOOD, "later": b"uppercase"}, ("packaging",), 1
     ),
     "an input that is not there": Case(("run", "--input", "no-such-file.txt"), GOOD, ("io", "config"), 2, "no-such-file.txt"),
 }
@@ -126,7 +126,9 @@ def fail(session: Session, case: Case) -> CommandRanReply:
     """Run a command that fails; an artifact is packed before it is published, as `later` says."""
     if "later" not in case.files:
         return ran(session, *case.args, *JSON, files=case.files, env=case.env)
-    packed = ran(session, "pack", files={name: content for name, content in case.files.items() if name != "later"})
+    packed = ran(
+        session, "pack", "--component", "uppercase", files={name: content for name, content in case.files.items() if name != "later"}
+    )
     if packed.exit_code != 0:
         raise Inconclusive(f"nothing can be packed: {seen(('pack',), packed)}")
     return ran(session, *case.args, *JSON, files=packed.files, env=case.env)
@@ -214,6 +216,13 @@ def failures_are_json_too(session: Session, budget: Budget) -> None:
                 budget.expect_equal("CLI-002", found[name], reply.exit_code, f"{what}: `exit_code`", evidence=evidence)
             if name == "errors" and name in found:
                 budget.expect("CLI-002", isinstance(found[name], list) and found[name], f"{what}: `errors` is empty", evidence=evidence)
+
+    if offered(session, "doctor"):
+        reply = ran(session, "doctor", *JSON, env={"PATH": "{dir}/bin"})
+        found, evidence = json_of(reply) or {}, seen(("doctor", *JSON), reply)
+        said = (found.get("error"), found.get("category"), "fix" in found)
+        message = "error, category and fix of a doctor that finds no tool"
+        budget.expect_equal("CLI-002", said, (True, "environment", True), message, evidence=evidence)
 
 
 @checks("CLI-003", facet=Facet.CLI, kind="example")

@@ -308,3 +308,22 @@ def test_a_cancelled_flow_is_held_to_its_cancel(corpus_flow, monkeypatch, name):
     pulled = (e.Called(stage=source, fn="pull"), e.Returned(stage=source, fn="pull", outcome="end"))
     late = replace_trace(run.file, events=(*run.file.events[: drained + 1], *pulled, *run.file.events[drained + 1 :]))
     assert "CANCEL-001" in accused(late)
+
+
+def test_spans_are_written_as_otlp_in_batches(ref, corpus_flow, tmp_path):
+    target = tmp_path / "spans.jsonl"
+    ran = ref("trace", corpus_flow("backpressure"), "--virtual", "--spans", target)
+    assert (ran.code, ran.out) == (0, b"")
+    batches = [json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"] for line in target.read_text().splitlines()]
+    assert all(len(batch) == 512 for batch in batches[:-1])
+    spans = [span for batch in batches for span in batch]
+    by_id = {span["spanId"]: span for span in spans}
+    assert len(by_id) == len(spans)
+    assert all(not span["parentSpanId"] or by_id[span["parentSpanId"]]["traceId"] == span["traceId"] for span in spans)
+    assert sum(span["name"].startswith("flow:") for span in spans) == 40  # a trace for each element
+
+
+def test_two_outputs_cannot_share_stdout(ref, corpus_flow):
+    ran = ref("trace", corpus_flow("linear"), "--out", "-", "--spans", "-")
+    assert (ran.code, ran.out) == (2, b"")
+    assert "both want stdout" in ran.err

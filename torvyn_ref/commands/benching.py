@@ -103,7 +103,12 @@ def bench(
 
         async def go() -> session.Outcome:
             return await session.run(
-                host, prepared, feed=feed, timeout_s=warm_s + measured_s, later=((warm_s, warm),), interruption=interruption
+                host,
+                prepared,
+                feed=feed,
+                timeout_s=warm_s + measured_s,
+                later=((warm_s, warm),) if warm_s else (),
+                interruption=interruption,
             )
 
         begin = host.clock.monotonic_ns()
@@ -115,7 +120,7 @@ def bench(
         end = metrics.ended_ns or host.clock.monotonic_ns()
         warnings = []
         whole = not first or first[0][1] >= end
-        if whole:
+        if whole and warm_s:
             warnings.append("the flow was over before its warm-up, so the warm-up was measured, too")
         reading = FlowReading.of(metrics)
         window, since = (reading, begin) if whole else (reading.since(first[0][0]), first[0][1])

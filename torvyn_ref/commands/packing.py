@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import tarfile
 from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
-from torvyn_ref import config
+from torvyn_ref import config, packaging
 from torvyn_ref.commands.shared import HERE, Format, FormatOption, InsecureOption, ManifestOption, ProjectArgument, project_at, reported
+from torvyn_ref.config import PackageManifest, read_manifest
 from torvyn_ref.contract.world import identify
 from torvyn_ref.engine.choice import make_engine
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.packaging import (
-    Credentials,
-    RegistryOptions,
-    Resolver,
-    assemble,
-    check_component,
-    digest_of,
-    parse_oci,
-    push,
-    read_archive,
-)
-from torvyn_ref.packaging.artifact import DEFAULT_LIMITS, MANIFEST_TYPE, WASM_TYPE
+from torvyn_ref.packaging import Credentials, RegistryOptions, Resolver, check_component, digest_of, parse_oci, read_archive
+from torvyn_ref.packaging.archive import COMPONENT, MANIFEST
+from torvyn_ref.packaging.artifact import DEFAULT_LIMITS
 from torvyn_ref.packaging.files import read_bounded, written_whole
 from torvyn_ref.summary import size
 from torvyn_ref.terminal import mark, print_json, say
@@ -60,9 +52,13 @@ def pack(
             raise TorvynError("config", "unknown-component", message, where=str(loaded.files[-1]), hint=f"components: {known}")
         version = tag or loaded.version
         resolver = Resolver(loaded.root, loaded.component_sources(), None, offline=True)
-        made = {name: _archive(name, loaded.version, resolver.resolve(name).wasm) for name in names}  # all of them, or none
+        found = {name: resolver.resolve(name).wasm for name in names}  # all of them, or none
+        sources = loaded.component_sources()
         directory = output if output is not None else loaded.root / ARTIFACTS
-        packed = [_written(directory / f"{name}-{version}{ENDING}", content) for name, content in made.items()]
+        packed = [
+            _packed(name, version, content, _record(loaded.root / sources[name].removeprefix("file://")), loaded.root, directory)
+            for name, content in found.items()
+        ]
         if as_json:
             print_json({"success": True, "command": "pack", "data": {"artifacts": packed}})
             return
@@ -93,13 +89,13 @@ def publish(
         place = project_at(project, manifest)
         root = place if place.is_dir() else place.parent
         path = artifact if artifact is not None else _latest(root / ARTIFACTS)
-        files = read_archive(path)
+        read_archive(path)  # what is no artifact is not published
         content = read_bounded(path, DEFAULT_LIMITS.component + DEFAULT_LIMITS.other_blob)
         target = registry or _default_registry(place)
         if target.startswith(LOCAL):
             found = _publish_locally(root / target.removeprefix(LOCAL), path, content, tag, force=force, dry_run=dry_run)
         else:
-            found = _publish_remotely(target, files, tag, force=force, insecure=insecure, dry_run=dry_run)
+            found = _publish_remotely(target, path, tag, force=force, insecure=insecure, dry_run=dry_run)
         if as_json:
             print_json({"success": True, "command": "publish", "data": found})
             return
@@ -141,8 +137,10 @@ def _inspected(target: Path) -> dict[str, Any]:
         role = identify(shape, where=where).role
     finally:
         engine.close()
+    about = _about(target) if target.suffix == ENDING else None
     return {
         "target": where,
+        "about": about,
         "kind": "artifact" if target.suffix == ENDING else "component",
         "digest": digest_of(content),
         "size": len(content),
@@ -157,16 +155,39 @@ def _inspected(target: Path) -> dict[str, Any]:
     }
 
 
-def _archive(name: str, version: str, wasm: bytes) -> bytes:
-    """Return an artifact: a gzip tar without times and owners."""
-    text = f'[component]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\npath = "component.wasm"\n'
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file, content in (("Torvyn.toml", text.encode()), ("component.wasm", wasm)):
-            entry = tarfile.TarInfo(file)
-            entry.size, entry.mode = len(content), 0o644
-            archive.addfile(entry, io.BytesIO(content))
-    return gzip.compress(plain.getvalue(), mtime=0)
+def _about(target: Path) -> dict[str, Any]:
+    """Return what an artifact says about its component."""
+    found = packaging.inspect(target)
+    said = {each.name: getattr(found, each.name) for each in fields(found)}
+    if found.provenance is not None:
+        told = ("builder", "build_type", "started_on", "finished_on")
+        said["provenance"] = {name: getattr(found.provenance, name) for name in told}
+    return said
+
+
+def _packed(name: str, version: str, wasm: bytes, record: packaging.BuildRecord, root: Path, output: Path) -> dict[str, Any]:
+    """Pack one component, under a manifest of its own; the project's WIT goes with it."""
+    if (root / MANIFEST).is_file() and isinstance(read_manifest((root / MANIFEST).read_bytes(), origin=MANIFEST), PackageManifest):
+        manifest = (root / MANIFEST).read_bytes()
+    else:
+        manifest = f"[component]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n".encode()
+    with TemporaryDirectory(prefix="torvyn-pack-") as folder:
+        place = Path(folder)
+        (place / COMPONENT).write_bytes(wasm)
+        (place / MANIFEST).write_bytes(manifest)
+        made = packaging.pack(place, output, record, wit=root / "wit")
+    return {"path": str(made.path), "size": made.path.stat().st_size, "digest": made.digest}
+
+
+def _record(source: Path) -> packaging.BuildRecord:
+    """Return what is known of a build that somebody else made: when its result was written; the same result gives the same artifact.
+
+    SOURCE_DATE_EPOCH, the seconds that reproducible builds agree on, goes first.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(given) if given.isdecimal() else int(source.stat().st_mtime) if source.is_file() else 0
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat()
+    return packaging.BuildRecord(moment, moment)
 
 
 def _written(path: Path, content: bytes) -> dict[str, Any]:
@@ -207,14 +228,13 @@ def _publish_locally(directory: Path, path: Path, content: bytes, tag: str | Non
     return {"reference": reference, "digest": digest, "size": len(content), "published": not dry_run}
 
 
-def _publish_remotely(
-    target: str, files: Mapping[str, bytes], tag: str | None, *, force: bool, insecure: bool, dry_run: bool
-) -> dict[str, Any]:
+def _publish_remotely(target: str, path: Path, tag: str | None, *, force: bool, insecure: bool, dry_run: bool) -> dict[str, Any]:
     """Push an artifact to a registry."""
     reference = parse_oci(f"{target}:{tag}" if tag is not None else target)
-    layers = [(files["component.wasm"], WASM_TYPE, "component.wasm"), (files["Torvyn.toml"], MANIFEST_TYPE, "Torvyn.toml")]
-    artifact = assemble(layers, config={})
-    if not dry_run:
-        token = os.environ.get("TORVYN_REGISTRY_TOKEN")
-        push(reference, artifact, RegistryOptions(insecure=insecure, credentials=Credentials(token=token) if token else None), force=force)
-    return {"reference": str(reference), "digest": artifact.digest, "size": len(files["component.wasm"]), "published": not dry_run}
+    size_ = path.stat().st_size
+    if dry_run:
+        return {"reference": str(reference), "digest": digest_of(path.read_bytes()), "size": size_, "published": False}
+    token = os.environ.get("TORVYN_REGISTRY_TOKEN")
+    options = RegistryOptions(insecure=insecure, credentials=Credentials(token=token) if token else None)
+    published = packaging.publish(path, reference, options, force=force)
+    return {"reference": str(reference), "digest": published.digest, "tag": published.tag, "size": size_, "published": True}

@@ -10,7 +10,7 @@ from torvyn_ref.config.merge import Merged, Path
 _ONE_THREAD = "this runtime runs all flows in one thread, and they take turns of equal length"
 _NO_WEIGHT = "which stage of a flow runs next is decided by `scheduling` alone; a flow's own `priority` sets how long its turns are"
 _AT_ONCE = "an interrupted guest stops at once, and its instance with it; simulated runs have a grace"
-_NO_TRACES = "this runtime exports no spans; `torvyn-ref trace` writes a run down"
+_NO_TRACES = "this runtime exports no spans by itself; `torvyn-ref trace --spans` writes all of a run"
 _NO_EXPORT = "this runtime serves no metrics by itself; `run --format json` prints them"
 
 RUNTIME: Mapping[Path, str] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torvyn_ref.observe.spans import Span, hex_of
@@ -12,6 +12,35 @@ OK, ERROR = 1, 2
 """OTLP's status codes."""
 _INTERNAL = 1
 """OTLP's kind of a span that is no request."""
+
+
+BATCH = 512
+"""Spans in one request."""
+
+
+class Batches(list[Span]):
+    """Takes spans, and passes them on in requests of at most 512, each a line: OpenTelemetry's file format. `flush` passes on the rest."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._write = write
+
+    def append(self, span: Span) -> None:
+        """Take one."""
+        super().append(span)
+        if len(self) >= BATCH:
+            self.flush()
+
+    def extend(self, spans: Iterable[Span]) -> None:
+        """Take several."""
+        for span in spans:
+            self.append(span)
+
+    def flush(self) -> None:
+        """Pass on what is left."""
+        if self:
+            self._write(to_otlp(self).encode() + b"\n")
+            self.clear()
 
 
 def to_otlp(spans: Iterable[Span], *, service: str = "torvyn-ref") -> str:

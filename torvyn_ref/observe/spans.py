@@ -182,7 +182,7 @@ class FlowTrace:
         if self.promoted:
             return False
         self.promoted = True
-        self.exported += self.ring.drain()
+        self.exported.extend(self.ring.drain())
         return True
 
 
