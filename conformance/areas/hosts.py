@@ -82,6 +82,23 @@ def closed_means_closed(session: Session, budget: Budget) -> None:
         _expect(budget, "FLOW-012", len(reply.flows) == expected, "flows that ran", steps, reply, expected=expected, found=len(reply.flows))
 
 
+@checks("FLOW-012", facet=Facet.FLOWS, kind="example", requires=("shutdown_meanwhile",))
+def closed_while_it_drains(session: Session, budget: Budget) -> None:
+    """While a host shuts down, and its flows take their time to drain, it starts no flow."""
+    begun = HostStep("shutdown", timeout_ms=1000, waits=False)
+    for spec in (ENDLESS, STUCK):
+        steps = (*start(0), HostStep("turns", turns=3), begun, STATUS, *start(1), STATUS, SETTLE, *start(1))
+        reply = session.flows.host((spec, SHORT), steps)
+        state, first, again, last = (reply.outcomes[at] for at in (3, 4, 5, 7))
+        message = "a flow was started during a shutdown"
+        _expect(budget, "FLOW-012", first.outcome != "done", message, steps, reply, expected="a refusal", found=first.outcome)
+        _expect(budget, "FLOW-012", last.outcome != "done", "a flow was started after it", steps, reply, expected="a refusal")
+        _expect(budget, "FLOW-012", len(reply.flows) == 1, "flows that ran", steps, reply, expected=1, found=len(reply.flows))
+        on = {"ShuttingDown", "Stopped"}
+        right = again.state in on if state.state in on else again.state != "Ready"
+        _expect(budget, "FLOW-012", right, "its state after the refusal", steps, reply, expected=sorted(on), found=again.state)
+
+
 @checks("FLOW-013", facet=Facet.FLOWS, kind="example")
 def unknown_flows_are_not_found(session: Session, budget: Budget) -> None:
     """Asking for, or cancelling, a flow that does not exist is answered with not-found."""

@@ -163,6 +163,26 @@ def a_drain_loses_nothing_unseen(session: Session, budget: Budget) -> None:
         expect_flow("CANCEL-006", budget, spec, reply, "elements delivered, given up in a call, or reported as discarded", 1, found)
 
 
+@checks("CANCEL-006", facet=Facet.FLOWS, kind="example", requires=("virtual_clock",))
+def a_loss_is_no_completion(session: Session, budget: Budget) -> None:
+    """A flow whose sources have ended has Completed only if nothing was lost: with its drain's time up and elements left it ends Failed.
+
+    When a runtime begins to drain is its own choice (FLOW-005): as its sources end, with elements queued, or when they are through.
+    """
+    for spends, role in ((20, ()), (600, ()), (20, ("processor",)), (600, ("processor",))):
+        slow = with_(READY, spends_ns=spends * MS)
+        scripts, settings = {"sink": Script((), slow)}, with_(FAST, drain_timeout_ms=50)
+        spec = line(*role, elements=5, capacity=8, schedule="producer-first", scripts=scripts, settings=settings)
+        reply = run_flow(session, spec)
+        given_up = sum(isinstance(event, e.Returned) and event.fn == "push" and event.outcome == "trap" for event in reply.trace)
+        lost = drops(reply, "discarded") + given_up
+        delivered = len(pushed(reply)) - given_up
+        expect_flow(
+            "CANCEL-006", budget, spec, reply, "elements delivered, given up in a call, or reported as discarded", 5, delivered + lost
+        )
+        expect_flow("CANCEL-006", budget, spec, reply, f"its end, {lost} elements lost", "Failed" if lost else "Completed", reply.state)
+
+
 BUSY = Script((Answer("emit", spends_ns=2 * MS),) * 50, END)
 IDLE = {
     "a paused sink": line(elements=400, scripts={"sink": Script((), PAUSE)}, settings=FlowSettings(deadline_ms=50)),

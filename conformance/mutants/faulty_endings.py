@@ -12,10 +12,11 @@ from conformance.mutants.faulty_flows import driver
 from conformance.mutants.faulty_reports import Wrapped, report
 from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts
-from torvyn_ref.calls import Answer, Output, Role
+from torvyn_ref.calls import Answer, Element, Output, Role
 from torvyn_ref.flow import FlowDriver, FlowReport, FlowState, Reason
 from torvyn_ref.flow.bounds import CallBounds
 from torvyn_ref.flow.settings import Step
+from torvyn_ref.flow.stage import Stage
 from torvyn_ref.ids import Handle
 
 # ---------------------------------------------------------------- calls in flight
@@ -100,6 +101,26 @@ class LeftoversAreNotMentioned(Wrapped):
         """Report the others."""
         if reason != "discarded":
             self.inner.dropped(at, stream, element, reason)
+
+
+class DrainsAsSourcesEnd(FlowDriver):
+    """No mutant: a driver that begins to drain when its sources end, as others do; what is left at the timeout makes it Failed."""
+
+    def _worked(self, stage: Stage, element: Element | None, answer: Answer) -> None:
+        super()._worked(stage, element, answer)
+        if stage.is_source and stage.done and self.state is FlowState.RUNNING and all(each.done for each in self.stages if each.is_source):
+            self._drain(Reason.SOURCE_COMPLETE)
+
+
+@driver("completes-with-a-loss", "CANCEL-006")
+class CompletesWithALoss(DrainsAsSourcesEnd):
+    """A flow that drains because its sources have ended is Completed, although its drain has discarded elements."""
+
+    def _finish(self, now: int) -> None:
+        lost, self._discarded = self._discarded, 0
+        super()._finish(now)
+        if self.report is not None:
+            self.report = replace(self.report, discarded=lost)
 
 
 # ---------------------------------------------------------------- the deadline

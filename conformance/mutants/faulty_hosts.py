@@ -59,6 +59,20 @@ class NeverClosed(Reactor):
             self._closing = closing
 
 
+@reactor("open-while-it-drains", "FLOW-012")
+class OpenWhileItDrains(Reactor):
+    """Flows are refused once a shutdown is over, and not while it waits for the others to drain."""
+
+    def start(self, *args: Any, **options: Any) -> FlowHandle:
+        """Close when nothing runs any more."""
+        closing = self._closing
+        self._closing = closing and all(handle.is_over for handle in self._flows.values())
+        try:
+            return super().start(*args, **options)
+        finally:
+            self._closing = closing
+
+
 @reactor("unknown-is-internal", "FLOW-013")
 class UnknownIsInternal(Reactor):
     """An unknown flow is reported as an internal error."""

@@ -15,13 +15,15 @@ class HostStep(Message, frozen=True):
 
     `do` is one of: start (the flow number `flow` of the request, counted from 0), turns (let every flow have so many turns, a turn being
     what it does between two yields), settle (wait until every flow is over), query and cancel (the flow with the id `flow`), shutdown
-    (within `timeout_ms` of virtual time), status.
+    (within `timeout_ms` of virtual time), status. A shutdown that is not waited for (capability shutdown_meanwhile) has begun when the next
+    step follows, and its outcome has no counts; the host's own shutdown at the end waits for it.
     """
 
     do: Literal["start", "turns", "settle", "query", "cancel", "shutdown", "status"]
     flow: U64 = 0
     turns: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     timeout_ms: U32 = 30_000
+    waits: bool = True
 
 
 class RunHost(Request, frozen=True, tag="flows.host"):

@@ -36,6 +36,7 @@ CAPABILITIES = {
         "node_limit",
         f"node_limit={MAX_STAGES}",
         "rate_limit",
+        "shutdown_meanwhile",
         "signals",
         "state_tables",
         "stream_defaults",

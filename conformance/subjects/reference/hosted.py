@@ -22,7 +22,7 @@ from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowDriver
 from torvyn_ref.flow.simulate import SimulatedTime
 from torvyn_ref.ids import Handle, Owner
-from torvyn_ref.reactor.coordinator import FlowHandle, Reactor
+from torvyn_ref.reactor.coordinator import FlowHandle, Reactor, ShutdownReport
 from torvyn_ref.resources import ManagerConfig, ResourceManager
 
 Prepare = Callable[..., tuple[FlowDriver, dict[str, ScriptedInstance]]]
@@ -135,6 +135,7 @@ class _Host:
     started: dict[int, _Started] = field(default_factory=dict)
     turns: list[int] = field(default_factory=list)
     outcomes: list[p.HostOutcome] = field(default_factory=list)
+    shutdowns: list[asyncio.Future[ShutdownReport]] = field(default_factory=list)
 
     async def play(self) -> p.HostRunReply:
         """Do one thing after the other."""
@@ -149,6 +150,8 @@ class _Host:
                     outcome = p.HostOutcome(error.kind)
                 self.outcomes.append(outcome)
             await reactor.shutdown()
+            for begun in self.shutdowns:
+                await begun
         return p.HostRunReply(tuple(self.outcomes), tuple(self._ended(manager)), tuple(self.turns))
 
     async def _step(self, step: p.HostStep, reactor: Reactor, manager: ResourceManager, buffers: _Buffers, ids: Any) -> p.HostOutcome:
@@ -167,6 +170,9 @@ class _Host:
                 reactor.flow(step.flow).cancel()  # type: ignore[arg-type]  # as above
             case "status":
                 return p.HostOutcome(state=str(reactor.status))
+            case "shutdown" if not step.waits:
+                self.shutdowns.append(asyncio.ensure_future(reactor.shutdown(step.timeout_ms / 1000)))
+                await checkpoint()
             case "shutdown":
                 report = await reactor.shutdown(step.timeout_ms / 1000)
                 counts = p.ShutdownCounts(report.completed, report.cancelled, report.failed, report.timed_out)
