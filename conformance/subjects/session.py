@@ -96,8 +96,7 @@ class Session:
         passed_over: what a check has left out since `begin` because the subject does not offer it: the name, and the subject's reason.
 
     Raises:
-        SubjectError: the subject does not introduce itself, speaks another version of the protocol, or claims a facet that has no
-        messages yet.
+        SubjectError: the subject does not introduce itself, or speaks another version of the protocol or of a facet.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -257,11 +256,7 @@ def _check_declaration(declaration: p.Declaration) -> None:
         if claim.facet in seen:
             raise SubjectProtocolError(f"the subject claims the facet {claim.facet} twice")
         seen.add(claim.facet)
-        version = p.FACET_VERSIONS.get(claim.facet)
-        if version is None:
-            raise SubjectProtocolError(
-                f"the subject claims the facet {claim.facet}, which has no messages in protocol {p.PROTOCOL}: nothing could judge it"
-            )
+        version = p.FACET_VERSIONS[claim.facet]
         if claim.version != version:
             raise SubjectProtocolError(f"the suite speaks version {version} of the facet {claim.facet}, the subject speaks {claim.version}")
 

@@ -26,19 +26,8 @@ class Facet(StrEnum):
     CLI = "cli"
 
 
-FACET_VERSIONS = {
-    Facet.RESOURCES: 1,
-    Facet.STREAMS: 1,
-    Facet.FLOWS: 1,
-    Facet.GUESTS: 1,
-    Facet.OBSERVABILITY: 1,
-    Facet.CONTRACTS: 1,
-    Facet.PACKAGING: 1,
-    Facet.CONFIG: 1,
-    Facet.CAPABILITIES: 1,
-    Facet.CLI: 1,
-}
-"""The facets with messages in this version of the protocol; the others are names only, and a subject may not claim them yet."""
+FACET_VERSIONS = dict.fromkeys(Facet, 1)
+"""The version of each facet's messages."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
