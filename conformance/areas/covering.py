@@ -89,6 +89,9 @@ def paths_by_whole_parts(session: Session, budget: Budget) -> None:
         ("/", "/data", True),
         ("/data/in", "/data/input", False),
         ("/data/in", "/data/in/x", True),
+        ("/data/in/a", "/data/in/b", False),
+        ("/data/in/a/b/c", "/data/in/a/b/d", False),
+        ("/data/in/a/b/c", "/data/in/a/b/c/d/e", True),
     )
     for kind in ("filesystem:read", "filesystem:write"):
         _table(session, budget, "CAP-008", kind, rows)

@@ -179,6 +179,21 @@ def as_asked_not_as_granted(session: Session, budget: Budget) -> None:
         may(session, budget, "CAP-028", sandbox, outside, allowed=False)
 
 
+@checks("CAP-028", facet=Facet.CAPABILITIES, kind="example")
+def each_request_by_itself(session: Session, budget: Budget) -> None:
+    """Several requests of one kind are answered one by one, each with its own scope and from the grant that covers it."""
+    declared = ("filesystem:read:/data/in", "?filesystem:read:/srv/x", "filesystem:read:/data/out", "filesystem:read:/etc/a")
+    granted = ("filesystem:read:/etc", "filesystem:read:/data", "clock:wall")
+    reply = configured(session, declared, granted)
+    sandbox = sandbox_of(budget, "CAP-028", declared, granted, reply)
+    inside = ("filesystem:read:/data/in", "filesystem:read:/data/out", "filesystem:read:/etc/a")
+    _effective(budget, "CAP-028", declared, granted, reply, inside)
+    for text in inside:
+        may(session, budget, "CAP-028", sandbox, f"{text}/b", allowed=True)
+    for text in ("filesystem:read:/data", "filesystem:read:/data/other", "filesystem:read:/etc", "filesystem:read:/srv/x"):
+        may(session, budget, "CAP-028", sandbox, text, allowed=False)
+
+
 @checks("CAP-029", facet=Facet.CAPABILITIES, kind="table")
 def the_first_that_covers(session: Session, budget: Budget) -> None:
     """Of several grants that cover a request the first counts as used, and the others as unused."""
@@ -196,6 +211,16 @@ def the_first_that_covers(session: Session, budget: Budget) -> None:
         budget.expect_equal("CAP-029", found, idle, "the grants that count as unused", evidence=evidence)
         sources = [event.details.get("granted") for event in reply.events if event.kind == "CapabilityGrantResolved"]
         budget.expect_equal("CAP-029", sources, [granted[used]], "the grant that counts as used", evidence=evidence)
+    both = ("filesystem:read:/data/in", "filesystem:read:/srv/x")
+    two = ("filesystem:read:/srv", "filesystem:read:/data")
+    reply = configured(session, both, two)
+    sources = sorted(
+        (str(event.details.get("effective")), str(event.details.get("granted")))
+        for event in reply.events
+        if event.kind == "CapabilityGrantResolved"
+    )
+    expected = sorted(zip(both, reversed(two), strict=True))
+    budget.expect_equal("CAP-029", sources, expected, "the grants used by two requests of a kind", evidence=_show(both, two, reply))
 
 
 @checks("CAP-030", facet=Facet.CAPABILITIES, kind="table")

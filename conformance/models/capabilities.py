@@ -220,6 +220,8 @@ class Expected:
 
 def resolve(declared: Sequence[str], granted: Sequence[str], policy: str = "deny-all") -> Expected | None:
     """Return what the rules make of readable declarations and grants; None where they leave something open."""
+    if not all(isinstance(read(grant), Meaning) for grant in granted):
+        return None
     needs: dict[tuple[object, ...], tuple[str, bool]] = {}
     warnings: list[tuple[str, str]] = []
     for entry in declared:

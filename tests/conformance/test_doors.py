@@ -27,6 +27,18 @@ answers = st.builds(
     spends_ns=st.integers(0, 10**7),
 )
 scripts = st.builds(p.Script, st.lists(answers, max_size=4).map(tuple), lifecycle=st.booleans())
+rights = st.sampled_from(
+    [
+        "clock:wall",
+        "?stdio:stderr",
+        "filesystem:read:/data",
+        "filesystem:read:/data/in",
+        "network:udp:a.com:53",
+        "torvyn:custom-metrics",
+        "magic:x",
+    ]
+)
+lists = st.lists(rights, max_size=3).map(tuple)
 roles = st.sampled_from(["source", "processor", "sink", "filter", "aggregator"])
 REQUESTS = st.one_of(
     st.builds(p.OpenResources, table_capacity=st.integers(1, 4)),
@@ -56,6 +68,22 @@ REQUESTS = st.one_of(
     st.just(p.CompleteStream()),
     st.just(p.InspectStream()),
     st.builds(p.FlowTransition, names, names),
+    st.just(p.OpenCapabilities()),
+    st.builds(p.ParseCapability, rights),
+    st.builds(p.CoverCapability, rights, rights),
+    st.builds(p.ConfigureSandbox, st.sampled_from(["reader", "writer"]), lists, lists, st.sampled_from(["deny-all", "allow-all", "what"])),
+    st.builds(p.QuerySandbox, st.integers(1, 3)),
+    st.builds(p.ExerciseCapability, st.integers(1, 3), rights, st.integers(1, 3)),
+    st.builds(p.EndSandbox, st.integers(1, 3)),
+    st.builds(
+        p.WriteAudit,
+        st.sampled_from(["nothing", "stdout", "file"]),
+        st.lists(st.builds(p.AuditEntry, st.just("reader"), rights), max_size=3).map(tuple),
+        st.sampled_from([0, 1, 500]),
+        st.integers(0, 2),
+        st.booleans(),
+    ),
+    st.builds(p.OrderSeverities, st.lists(st.sampled_from(["Info", "Critical", "What"]), max_size=2).map(tuple)),
     st.builds(
         lambda middle, role, kinds, capacity, policy, choices, after: p.RunFlow(
             p.FlowSpec(
@@ -89,7 +117,7 @@ def doors():
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=25))
 def test_every_message_has_the_same_reply_through_both_doors(doors, requests):
     inside, outside = doors
-    for request in (p.OpenResources(), p.OpenStream(2), *requests):
+    for request in (p.OpenResources(), p.OpenStream(2), p.OpenCapabilities(), *requests):
         assert inside.exchange(request) == outside.exchange(request)
 
 
@@ -97,9 +125,10 @@ def test_every_message_has_the_same_reply_through_both_doors(doors, requests):
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
-        ("reference", ["OWN-014", "WMK-004", "CREDIT-004", "FLOW-002", "ORD-001", "CANCEL-001"]),
+        ("reference", ["OWN-014", "WMK-004", "CREDIT-004", "FLOW-002", "ORD-001", "CANCEL-001", "CAP-012", "CAP-029", "CAP-052"]),
         ("mutant:low-mark-rounded-up", ["WMK-004"]),
         ("mutant:last-in-first-out", ["ORD-001"]),
+        ("mutant:paths-by-two-parts", ["CAP-008"]),
     ],
 )
 def test_both_doors_have_the_same_plan_and_the_same_findings_on_the_same_seed(rulebook, name, rules):
