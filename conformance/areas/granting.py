@@ -214,13 +214,13 @@ def the_first_that_covers(session: Session, budget: Budget) -> None:
     both = ("filesystem:read:/data/in", "filesystem:read:/srv/x")
     two = ("filesystem:read:/srv", "filesystem:read:/data")
     reply = configured(session, both, two)
-    sources = sorted(
+    pairs = sorted(
         (str(event.details.get("effective")), str(event.details.get("granted")))
         for event in reply.events
         if event.kind == "CapabilityGrantResolved"
     )
     expected = sorted(zip(both, reversed(two), strict=True))
-    budget.expect_equal("CAP-029", sources, expected, "the grants used by two requests of a kind", evidence=_show(both, two, reply))
+    budget.expect_equal("CAP-029", pairs, expected, "the grants used by two requests of a kind", evidence=_show(both, two, reply))
 
 
 @checks("CAP-030", facet=Facet.CAPABILITIES, kind="table")

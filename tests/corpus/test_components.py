@@ -437,7 +437,7 @@ def test_what_is_not_secret_is_reported_too(drive):
 
 def test_a_component_says_what_it_was_told_about_its_capabilities(drive):
     host = drive("capability-query")
-    assert [host.process(b"clock:wall"), host.process(b"nonsense"), host.process(b"")] == [b"yes", b"no", b"no"]
+    assert [host.process(name) for name in (b"clock:wall", b"nonsense", b"", b"\xff\x80")] == [b"yes", b"no", b"no", b"no"]
     assert host.live == 0
 
 

@@ -6,9 +6,20 @@ from corpus.components.wat import Guest
 from corpus.components.wat.library import HOST_RESULT
 
 ASK = f"""
-      (local $out i32)
+      (local $out i32) (local $at i32) (local $size i32) (local $bits i32)
       (call $buffer.read-all (local.get $payload) (i32.const {HOST_RESULT}))
-      (if (call $capability-query.has-capability (i32.load (i32.const {HOST_RESULT})) (i32.load (i32.const {HOST_RESULT + 4})))
+      (local.set $at (i32.load (i32.const {HOST_RESULT})))
+      (local.set $size (i32.load (i32.const {HOST_RESULT + 4})))
+      ;; What is not ASCII names no capability, and might be no text at all: it is not asked about.
+      (block $read (loop $more
+        (br_if $read (i32.eqz (local.get $size)))
+        (local.set $bits (i32.or (local.get $bits) (i32.load8_u (local.get $at))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (local.set $size (i32.sub (local.get $size) (i32.const 1)))
+        (br $more)))
+      (if (if (result i32) (i32.ge_u (local.get $bits) (i32.const 128))
+          (then (i32.const 0))
+          (else (call $capability-query.has-capability (i32.load (i32.const {HOST_RESULT})) (i32.load (i32.const {HOST_RESULT + 4})))))
         (then (local.set $out (call $buffer-of (text "yes"))))
         (else (local.set $out (call $buffer-of (text "no"))))){EMIT}"""
 
