@@ -179,6 +179,8 @@ def _decide(
 
 def _flipped(signature: bytes) -> bytes:
     """Flip a bit in the middle of the last word of a signature: its value, in every encoding that ends with it."""
+    if not signature:
+        return b"\x01"
     at = len(signature) - min(8, len(signature))
     return signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
 

@@ -156,6 +156,9 @@ def half_written_entries_are_none(session: Session, budget: Budget) -> None:
             found = puller.shown(reference(registry, ":1"), offline=True)
             budget.expect_equal("OCI-019", found, "refused", "the cache after a pull that broke off", evidence=evidence)
             registry.faults.clear()
+            well = puller.shown(reference(registry, ":1"))
+            budget.expect_equal("OCI-019", well, f"broken-{blob}", "the component when the pull is tried again", evidence=evidence)
+            puller = Puller.of(session, place)
         for path in ("../../../escaped", "team/../../../../escaped", "team/..", "%2e%2e/escaped"):
             text = f"oci://{registry.host}/{path}:1"
             escaped = puller.shown(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from conformance.areas.configured import HEAD, SINK, Written, edge, flow, load, mistakes, must_load, node, shown
+from conformance.areas.configured import HEAD, SINK, Written, edge, errors_of, flow, load, mistakes, must_load, node, shown
 from conformance.areas.workshop import Workshop, workshop
 from conformance.checks import Budget, checks
 from conformance.errors import Refused
@@ -35,13 +35,13 @@ def files_have_errors_of_their_own(session: Session, budget: Budget) -> None:
             try:
                 session.config.load(project, home)
             except Refused as refused:
-                found = list(refused.fields.get("errors") or ())
+                found = errors_of(refused)
             else:
                 budget.expect("CFG-001", holds=False, message=f"{what} was accepted", expected="a refusal")
                 return
             evidence = {"case": what, "errors": found}
             budget.expect_equal("CFG-001", len(found), 1, f"the number of errors for {what}", evidence=evidence)
-            kinds[what] = str(dict(found[0]).get("kind"))
+            kinds[what] = found[0].get("kind", "")
     apart = len(set(kinds.values())) == len(kinds)
     budget.expect("CFG-001", apart, "two kinds of broken files have the same error", expected="three kinds", found=kinds)
 

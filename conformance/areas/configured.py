@@ -78,9 +78,15 @@ def mistakes(session: Session, written: Written) -> tuple[Mapping[str, str], ...
     try:
         load(session, written)
     except Refused as refused:
-        found = refused.fields.get("errors") or ()
-        return tuple({str(key): str(value) for key, value in dict(one).items()} for one in found)
+        return errors_of(refused)
     return None
+
+
+def errors_of(refused: Refused) -> tuple[Mapping[str, str], ...]:
+    """Return the mistakes that a refusal lists; what is no object is none."""
+    found = refused.fields.get("errors")
+    listed = found if isinstance(found, (list, tuple)) else ()
+    return tuple({str(key): str(value) for key, value in one.items()} for one in listed if isinstance(one, Mapping))
 
 
 def must_load(session: Session, written: Written) -> None:

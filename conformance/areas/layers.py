@@ -173,14 +173,14 @@ RESERVED = ("TORVYN_LOG", "TORVYN_HOME", "TORVYN_STATE_DIR", "TORVYN_REGISTRY_TO
 @checks("CFG-013", facet=Facet.CONFIG, kind="table")
 def reserved_names_set_nothing(session: Session, budget: Budget) -> None:
     """Each reserved variable, and all together, leave a valid configuration valid and every value as it is."""
-    keys = (*SETTINGS, *PROJECT_SETTINGS)
-    plain = Written(manifest=HEAD + flow("main"))
-    before = _found(session, plain, *keys)
+    layers: Layers = {"manifest": {key: setting.values[1] for key, setting in SETTINGS.items()}}
+    plain = Written.layered(layers)
+    expected = {key: effective(layers, key)[0] for key in SETTINGS}
     for names in (*((name,) for name in RESERVED), RESERVED):
         for value in ("debug", "", "runtime.worker_threads=9"):
             written = Written(manifest=plain.manifest, environment=dict.fromkeys(names, value))
-            found = _found(session, written, *keys)
-            changed = {key: found[key] for key in keys if found[key] != before[key]}
+            found = _found(session, written, *SETTINGS)
+            changed = {key: found[key] for key in SETTINGS if found[key] != expected[key]}
             message = f"{' and '.join(names)} changed the configuration"
             budget.expect("CFG-013", not changed, message, expected="no change", found=changed, evidence=shown(written))
 

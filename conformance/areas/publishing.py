@@ -45,9 +45,34 @@ def _publish(session: Session, place: Workshop, registry: Registry, made: tuple[
     """Publish an artifact, and return the answer and the manifest that the registry has."""
     home = place.folder("home")
     reply = session.packaging.publish(place.artifact(made), f"{registry.host}/{REPOSITORY}", home)
-    raw = registry.blobs.get(registry.tags.get((REPOSITORY, reply.tag), ""), b"{}")
-    data = json.loads(raw)
-    return reply, data if isinstance(data, dict) else {}
+    return reply, manifest_of(registry.blobs.get(registry.tags.get((REPOSITORY, reply.tag), ""), b""))
+
+
+def manifest_of(raw: bytes) -> dict[str, Any]:
+    """Return an image manifest as far as it is one: `config`, `layers` and annotations have their types, what has not is left out."""
+    data = _object(raw)
+    layers = data.get("layers")
+    found = {
+        "config": _descriptor(data.get("config")),
+        "layers": [_descriptor(layer) for layer in layers] if isinstance(layers, list) else [],
+        "annotations": notes if isinstance(notes := data.get("annotations"), dict) else {},
+    }
+    return {**data, **found}
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _descriptor(data: Any) -> dict[str, Any]:
+    given = data if isinstance(data, dict) else {}
+    kinds = {"mediaType": str, "digest": str, "size": int, "annotations": dict}
+    typed = {name: given[name] for name, kind in kinds.items() if isinstance(given.get(name), kind)}
+    return {"mediaType": "", "digest": "", "annotations": {}, **typed}
 
 
 @checks("OCI-009", facet=Facet.PACKAGING, kind="example")
@@ -56,7 +81,7 @@ def published_manifests_carry_annotations(session: Session, budget: Budget) -> N
     for manifest, contract in ((MANIFEST, "torvyn:streaming@0.1.0"), (PLAIN, None)):
         with workshop() as place, serve_registry() as registry:
             _, data = _publish(session, place, registry, entries(manifest))
-        found = data.get("annotations") or {}
+        found = data["annotations"]
         expected = {
             "org.opencontainers.image.title": "tidy",
             "org.opencontainers.image.version": "1.2.3",
@@ -68,9 +93,9 @@ def published_manifests_carry_annotations(session: Session, budget: Budget) -> N
             budget.expect_equal("OCI-009", found.get(key), value, f"the annotation {key}", evidence=evidence)
         created = found.get("org.opencontainers.image.created")
         budget.expect("OCI-009", _is_time(created), "created is no time of RFC 3339", found=created, evidence=evidence)
-        for layer in data.get("layers") or ():
-            title = (layer.get("annotations") or {}).get("org.opencontainers.image.title")
-            kind = layer.get("mediaType")
+        budget.expect("OCI-009", data["layers"], "the manifest has no layers", evidence=evidence)
+        for layer in data["layers"]:
+            title, kind = layer["annotations"].get("org.opencontainers.image.title"), layer["mediaType"]
             wanted = TITLES.get(kind)
             fits = title == wanted if wanted else bool(title)
             budget.expect("OCI-009", fits, f"the title of the layer {kind}", expected=wanted or "a name", found=title, evidence=evidence)
@@ -89,17 +114,17 @@ def layers_are_in_order_and_true(session: Session, budget: Budget) -> None:
     for provenance in (True, False):
         with workshop() as place, serve_registry() as registry:
             _, data = _publish(session, place, registry, entries(MANIFEST, provenance=provenance))
-        layers = data.get("layers") or []
-        kinds = [layer.get("mediaType") for layer in layers]
+        layers = data["layers"]
+        kinds = [layer["mediaType"] for layer in layers]
         expected = [WASM_TYPE, TOML_TYPE, WIT_TYPE, *([PROVENANCE_TYPE] if provenance else [])]
         without = [kind for kind in expected if kind != WIT_TYPE]  # an accepted reading
         evidence = {"provenance": provenance, "manifest": data}
         budget.expect("OCI-010", kinds in (expected, without), "the layers", expected=expected, found=kinds, evidence=evidence)
-        forms = (data.get("schemaVersion"), data.get("mediaType", IMAGE_TYPE), (data.get("config") or {}).get("mediaType"))
+        forms = (data.get("schemaVersion"), data.get("mediaType", IMAGE_TYPE), data["config"]["mediaType"])
         budget.expect_equal("OCI-010", forms, (2, IMAGE_TYPE, CONFIG_TYPE), "the manifest's version and types", evidence=evidence)
-        for descriptor in (data.get("config") or {}, *layers):
-            content = registry.blobs.get(descriptor.get("digest", ""))
-            kind = descriptor.get("mediaType")
+        for descriptor in (data["config"], *layers):
+            content = registry.blobs.get(descriptor["digest"])
+            kind = descriptor["mediaType"]
             budget.expect("OCI-010", content is not None, f"the blob {kind} was never uploaded", found=descriptor, evidence=evidence)
             size = len(content or b"")
             budget.expect_equal("OCI-010", descriptor.get("size"), size, f"the size of the blob {kind}", evidence=evidence)
@@ -115,13 +140,10 @@ def config_blobs_have_their_fields(session: Session, budget: Budget) -> None:
     for manifest in (MANIFEST, BOUNDED, PLAIN):
         with workshop() as place, serve_registry() as registry:
             _, data = _publish(session, place, registry, entries(manifest))
-        raw = registry.blobs.get((data.get("config") or {}).get("digest", ""), b"")
-        evidence = {"Torvyn.toml": manifest, "config": raw.decode(errors="replace")}
-        try:
-            config = json.loads(raw)
-        except ValueError:
-            config = None
-        budget.expect("OCI-011", isinstance(config, dict), "the config blob is no JSON object", evidence=evidence)
+        raw = registry.blobs.get(data["config"]["digest"], b"")
+        evidence = {"Torvyn.toml": manifest, "config": raw[:4000].decode(errors="replace")}
+        config = _object(raw)
+        budget.expect("OCI-011", config, "the config blob is no JSON object, or an empty one", evidence=evidence)
         plain = manifest == PLAIN
         for key, value in (("capabilities_required", "clock:wall"), ("capabilities_optional", "stdio:stderr")):
             listed = config.get(key)
@@ -134,7 +156,8 @@ def config_blobs_have_their_fields(session: Session, budget: Budget) -> None:
         }
         for key, wanted in expected.items():
             budget.expect_equal("OCI-011", config.get(key), wanted, key, evidence=evidence)
-        compatibility = config.get("runtime_compatibility") or {}
+        said = config.get("runtime_compatibility")
+        compatibility = said if isinstance(said, dict) else {}
         bounds = {key: compatibility.get(key) for key in ("min_torvyn_version", "max_torvyn_version", "wasi_target", "target_arch")}
         needs = {
             "min_torvyn_version": "0.1.0",

@@ -10,8 +10,9 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from conformance.checks import Budget
 from conformance.errors import Inconclusive, Refused
-from conformance.models.artifacts import Entry, component, statement, write_archive
+from conformance.models.artifacts import Entry, component, read_archive, statement, write_archive
 from conformance.subjects import protocol as p
 
 RECORD = p.BuildRecord(
@@ -53,6 +54,9 @@ WIT = b"package judged:tidy@1.2.3;\n"
 WASM = component("tidy")
 PROJECT: Mapping[str, bytes] = {"Torvyn.toml": MANIFEST.encode(), "component.wasm": WASM, "wit/tidy.wit": WIT}
 """A project that can be packed."""
+
+FILE_BYTES = 64 * 1024 * 1024
+"""No larger file of a subject is read."""
 
 ENTRIES = (
     Entry("component.wasm", WASM),
@@ -104,7 +108,7 @@ def workshop() -> Iterator[Workshop]:
 
 
 def listing(directory: Path) -> dict[str, bytes | str]:
-    """Return what is below a directory by relative name: a file's bytes, the word `link`, or `other` for pipes and the like."""
+    """Return what is below a directory by relative name: a file's bytes, the word `link`, `huge`, or `other` for pipes and the like."""
     found: dict[str, bytes | str] = {}
     for base, folders, files in os.walk(directory):
         for name in (*folders, *files):
@@ -113,10 +117,28 @@ def listing(directory: Path) -> dict[str, bytes | str]:
             if path.is_symlink():
                 found[shown] = "link"
             elif path.is_file():
-                found[shown] = path.read_bytes()
+                found[shown] = path.read_bytes() if path.stat().st_size <= FILE_BYTES else "huge"
             elif not path.is_dir():
                 found[shown] = "other"
     return found
+
+
+def only_file(budget: Budget, rule: str, directory: Path) -> tuple[str, bytes]:
+    """Return name and bytes of the only file that a subject was to write; anything else breaks the rule."""
+    found = listing(directory)
+    name, content = next(iter(found.items()), ("", b""))
+    alone = len(found) == 1 and isinstance(content, bytes)
+    budget.expect(rule, alone, "packing did not write one file", expected="one file", found=sorted(found))
+    return name, bytes(content) if isinstance(content, bytes) else b""
+
+
+def entries_of(budget: Budget, rule: str, raw: bytes) -> tuple[Entry, ...]:
+    """Return the entries of an artifact that a subject has written; one that cannot be read breaks the rule."""
+    try:
+        return read_archive(raw)
+    except ValueError as error:
+        budget.expect(rule, holds=False, message=f"the artifact cannot be read: {error}", found=f"{len(raw)} bytes")
+        return ()
 
 
 def refusal(ask: Callable[[], object]) -> Refused | None:

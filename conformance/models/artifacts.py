@@ -21,6 +21,9 @@ from typing import Any
 HEADER = b"\x00asm\x0d\x00\x01\x00"
 """How a component begins (OCI-003)."""
 
+PLAIN_BYTES = 256 * 1024 * 1024
+"""No archive is read that unpacks to more."""
+
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 
@@ -98,7 +101,7 @@ def read_archive(raw: bytes) -> tuple[Entry, ...]:
         ValueError: it is no gzip tar.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(raw)), mode="r:") as archive:
+        with tarfile.open(fileobj=io.BytesIO(_inflated(raw)), mode="r:") as archive:
             return tuple(
                 Entry(
                     header.name,
@@ -112,6 +115,14 @@ def read_archive(raw: bytes) -> tuple[Entry, ...]:
             )
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise ValueError(f"no gzip tar: {error}") from error
+
+
+def _inflated(raw: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+        plain = file.read(PLAIN_BYTES + 1)
+    if len(plain) > PLAIN_BYTES:
+        raise ValueError(f"no gzip tar: it unpacks to more than {PLAIN_BYTES} bytes")
+    return plain
 
 
 def gzip_time(raw: bytes) -> int:

@@ -144,7 +144,7 @@ class TestRegistry:
     def ask(self, registry, method, path, body=None, **headers):
         connection = http.client.HTTPConnection(registry.host)
         try:
-            connection.request(method, path, body, headers)
+            connection.request(method, path, body, headers, encode_chunked="Transfer-Encoding" in headers)
             answer = connection.getresponse()
             return answer.status, answer.read(), dict(answer.getheaders())
         finally:
