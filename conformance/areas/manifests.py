@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from hypothesis import strategies as st
+
 from conformance.checks import Budget, checks
 from conformance.errors import Inconclusive
 from conformance.models.contracts import MANIFEST, project, world
@@ -176,6 +178,49 @@ def broken_wit_is_told_with_its_place(session: Session, budget: Budget) -> None:
         for one in expect_kind(session, budget, "CON-025", "a mistake of syntax", asked, "wit-syntax-error"):
             places = [(place.file.rpartition("/")[2], place.line) for place in one.locations]
             budget.expect_equal("CON-025", places[:1], [(name, line)], "the place of the mistake", evidence={**files, "said": one.message})
+
+
+LONG = """\
+package acme:greeter@0.1.0;
+
+/// Says hello.
+/* a comment
+   of two lines */
+interface words {
+    // one more
+    type line = string;
+
+    say: func(to: line)
+        -> line;
+}
+
+world greeter {
+    import torvyn:streaming/types@0.1.0;
+    export torvyn:streaming/processor@0.1.0;
+}
+"""
+"""A package with lines of every sort."""
+
+
+@checks("CON-025", facet=Facet.CONTRACTS, kind="machine")
+def mistakes_are_where_they_are(session: Session, budget: Budget) -> None:
+    """A character that is no WIT, put anywhere outside of comments: a syntax error in that file, on that line."""
+    expect_none(session, budget, "CON-025", "a package with comments", project(wit={"world.wit": LONG}))
+    lines = LONG.splitlines()
+    open_to_it = [number for number, line in enumerate(lines) if not line.strip().startswith(("/", "of two"))]
+
+    def law(drawn: tuple[int, int, str]) -> None:
+        number, column, strange = drawn
+        line = lines[number]
+        at = min(column, len(line))
+        changed = [*lines[:number], f"{line[:at]}{strange}{line[at:]}", *lines[number + 1 :]]
+        files = {"world.wit": "\n".join(changed) + "\n"}
+        found = expect_kind(session, budget, "CON-025", f"{strange!r} on line {number + 1}", project(wit=files), "wit-syntax-error")
+        places = {(place.file.rpartition("/")[2], place.line) for one in found for place in one.locations[:1]}
+        budget.expect_equal("CON-025", places, {("world.wit", number + 1)}, "the place of the mistake", evidence=files)
+
+    places = st.tuples(st.sampled_from(open_to_it), st.integers(0, 40), st.sampled_from(("$", "?", "!", "\\", "^")))
+    budget.for_all(places, law, max_examples=25)
 
 
 @checks("CON-026", facet=Facet.CONTRACTS, kind="table")

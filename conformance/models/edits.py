@@ -6,6 +6,7 @@ packages: the oracle is that the suite made the change itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -154,18 +155,19 @@ def _functions(interface: Interface) -> Iterator[Edit]:
     def at(change: Functions) -> Callable[[Package], Package]:
         return _within(interface.name, lambda one: replace(one, functions=change(one.functions)))
 
-    yield from _function_edits((interface.name,), interface.functions, at)
+    handles = frozenset(definition.name for definition in interface.types if definition.kind == "resource")
+    yield from _function_edits((interface.name,), interface.functions, at, handles)
     for definition in interface.types:
         if definition.kind == "resource":
 
             def inside(change: Functions, name: str = definition.name) -> Callable[[Package], Package]:
                 return _with_type(interface.name, name, lambda one: replace(one, functions=change(one.functions)))
 
-            yield from _function_edits((interface.name, definition.name), definition.functions, inside)
+            yield from _function_edits((interface.name, definition.name), definition.functions, inside, handles)
 
 
 def _function_edits(
-    path: tuple[str, ...], functions: tuple[Function, ...], at: Callable[[Functions], Callable[[Package], Package]]
+    path: tuple[str, ...], functions: tuple[Function, ...], at: Callable[[Functions], Callable[[Package], Package]], handles: frozenset[str]
 ) -> Iterator[Edit]:
     new = Function(_NEW, (("x", "u32"),), "string")
     yield Edit("add a function", "function", (*path, _NEW), ADDED, MINOR, at(lambda all_: (*all_, new)), dual=True)
@@ -187,9 +189,10 @@ def _function_edits(
         if function.result:
             yield changed("drop the result", lambda one: replace(one, result=""))
             yield changed("change the result", lambda one: replace(one, result=other_type(one.result)))
+            yield from (changed("change inside the result", _with_result(other)) for other in inner_types(function.result))
         else:
             yield changed("return something", lambda one: replace(one, result="bool"))
-        yield from _parameter_edits(function, changed, place, at)
+        yield from _parameter_edits(function, changed, place, at, handles)
 
 
 def _parameter_edits(
@@ -197,23 +200,44 @@ def _parameter_edits(
     changed: Callable[..., Edit],
     place: tuple[str, ...],
     at: Callable[[Functions], Callable[[Package], Package]],
+    handles: frozenset[str],
 ) -> Iterator[Edit]:
     if not function.parameters:
         return
     yield changed("remove a parameter", lambda one: replace(one, parameters=one.parameters[:-1]))
     for index, (name, kind) in enumerate(function.parameters):
-        ownership = kind.startswith("borrow<")
-        other = kind.removeprefix("borrow<").removesuffix(">") if ownership else other_type(kind)
-        kinds = frozenset({"ownership"}) if ownership else TYPE_SIGNATURE
-        label = "take what was lent" if ownership else "change a parameter's type"
-        yield changed(label, _with_parameter(index, (name, other)), kinds)
+        if "borrow<" in kind:
+            taken = _BORROW.sub(r"\1", kind)
+            yield changed("take what was lent", _with_parameter(index, (name, taken)), frozenset({"ownership"}))
+        elif kind in handles:
+            yield changed("lend what was taken", _with_parameter(index, (name, f"borrow<{kind}>")), frozenset({"ownership"}))
+        yield changed("change a parameter's type", _with_parameter(index, (name, other_type(kind))))
+        for other in inner_types(kind):
+            yield changed("change inside a parameter's type", _with_parameter(index, (name, other)))
         renaming = at(_with_function(function.name, _with_parameter(index, (_NEW, kind))))
         yield Edit("rename a parameter", "parameter", place, CHANGED, MINOR, renaming, optional=True, links=False)
+
+
+_BORROW = re.compile(r"borrow<([a-z0-9-]+)>")
+_PRIMITIVE = re.compile(r"(?<![a-z0-9-])(?:bool|[us](?:8|16|32|64)|f32|f64|char|string)(?![a-z0-9-])")
 
 
 def other_type(kind: str) -> str:
     """Return a type that is another one."""
     return "string" if kind != "string" else "u32"
+
+
+def inner_types(kind: str) -> tuple[str, ...]:
+    """Return types that differ from a composed one in one place inside; none for a type that is not composed."""
+    if "<" not in kind:
+        return ()
+    return tuple(
+        f"{kind[: match.start()]}{'f64' if match[0] != 'f64' else 'char'}{kind[match.end() :]}" for match in _PRIMITIVE.finditer(kind)
+    )
+
+
+def _with_result(kind: str) -> Callable[[Function], Function]:
+    return lambda function: replace(function, result=kind)
 
 
 def _with_parameter(index: int, parameter: Named) -> Callable[[Function], Function]:
@@ -265,6 +289,9 @@ def _types(interface: Interface) -> Iterator[Edit]:
         if definition.kind == "type":
             aimed = _with_members(interface.name, definition.name, _with(0, ("", other_type(definition.members[0][1]))))
             yield Edit("retarget an alias", "alias", place, CHANGED, BREAKING, aimed, TYPE_SIGNATURE)
+            for other in inner_types(definition.members[0][1]):
+                aimed = _with_members(interface.name, definition.name, _with(0, ("", other)))
+                yield Edit("change inside an alias", "alias", place, CHANGED, BREAKING, aimed, TYPE_SIGNATURE)
         elif definition.kind != "resource":
             yield from _member_edits(place, definition)
 
@@ -288,6 +315,9 @@ def _member_edits(place: tuple[str, str], definition: Definition) -> Iterator[Ed
             retyped = _with_members(*place, _with(index, (name, other)))
             label = f"retype a {word}" if kind and other else f"drop a {word}'s payload" if kind else f"give a {word} a payload"
             yield Edit(label, word, (*place, name), CHANGED, BREAKING, retyped, TYPE_SIGNATURE)
+            for inner in inner_types(kind):
+                retyped = _with_members(*place, _with(index, (name, inner)))
+                yield Edit(f"change inside a {word}'s type", word, (*place, name), CHANGED, BREAKING, retyped, TYPE_SIGNATURE)
     if len(definition.members) > 1:
         turned = _with_members(*place, lambda members: (*members[1:], members[0]))
         yield Edit(f"reorder {word}s", word, place, CHANGED, BREAKING, turned, EITHER)

@@ -99,6 +99,33 @@ def pipeline(nodes: Iterable[p.PipelineNode], *edges: str, name: str = "judged")
     return p.Pipeline(name, tuple(nodes), tuple(map(edge, edges)))
 
 
+Serving = tuple[str, str]
+"""What serves an import: wasi or torvyn; upstream and the node; ambiguous; or unresolved."""
+
+
+def serving(asked: p.Pipeline, host: frozenset[str], wasi: frozenset[str]) -> dict[tuple[str, str], Serving]:
+    """Return what serves each node's imports, told from the rules: host first, then the direct upstreams, each counted once (LINK-012).
+
+    `host` and `wasi` are what the host offers, by full name; every capability is taken to be granted.
+    """
+    exports = {one.name: frozenset(one.exports) for one in asked.nodes}
+    found: dict[tuple[str, str], Serving] = {}
+    for one in asked.nodes:
+        above = {edge.source for edge in asked.edges if edge.target == one.name}
+        for wanted in one.imports:
+            offering = sorted(name for name in above if wanted in exports[name])
+            if wanted in wasi:
+                served: Serving = ("wasi", "")
+            elif wanted in host:
+                served = ("torvyn", "")
+            elif len(offering) > 1:
+                served = ("ambiguous", "")
+            else:
+                served = ("upstream", offering[0]) if offering else ("unresolved", "")
+            found[one.name, wanted] = served
+    return found
+
+
 def found(asked: p.Pipeline, roles: Mapping[str, str]) -> frozenset[str]:
     """Return the defects of a pipeline's graph, by their kinds in `RULES`; `roles` tells each interface's role."""
     flow = p.FlowSpec(

@@ -11,7 +11,7 @@ from conformance.subjects.reference import ReferenceParts
 from torvyn_ref.contract.compatibility import Change, Comparison, Difference, Kind, Verdict, compare
 from torvyn_ref.contract.diagnostics import Diagnostic, Severity, of_breaking, of_difference
 from torvyn_ref.contract.requirements import meet
-from torvyn_ref.contract.wit import Alias, Definition, Flags, Package, Record, Resource, Variant
+from torvyn_ref.contract.wit import Alias, Definition, Flags, Package, Record, Resource, ResultOf, Variant
 
 Look = Callable[[Difference, Package, Package], Difference | None]
 """What becomes of one difference; None is not told."""
@@ -94,6 +94,26 @@ comparing(
 def _first_parameters(package: Package) -> frozenset[str]:
     functions = (function for interface in package.interfaces for function in interface.all_functions().values())
     return frozenset(function.parameters[0].name for function in functions if function.parameters)
+
+
+comparing(
+    "lists-are-opaque",
+    "CON-040",
+    summary="What a list holds is not compared.",
+    look=_blind(lambda one, _old, _new: "was list<" in one.what and "is list<" in one.what),
+)
+
+
+def _error_side_aside(difference: Difference, old: Package, new: Package) -> Difference | None:
+    """Look at the ok side of results only."""
+    functions = [package.interface(difference.path[0]) for package in (old, new)]
+    one, other = (None if face is None else face.all_functions().get(difference.path[-1]) for face in functions)
+    if one is None or other is None or not isinstance(one.result, ResultOf) or not isinstance(other.result, ResultOf):
+        return difference
+    return None if "returns something else" in difference.what and one.result.ok == other.result.ok else difference
+
+
+comparing("errors-of-results-are-free", "CON-040", summary="The error side of a result is not compared.", look=_error_side_aside)
 
 
 def _needless(difference: Difference, _old: Package, _new: Package) -> Difference:
@@ -256,6 +276,12 @@ def _by_words(found: Comparison) -> Sequence[Diagnostic]:
 
 
 telling("kinds-from-words", "CON-044", summary="A diagnostic's kind is taken from words of its text.", tell=_by_words)
+telling(
+    "ownership-only-at-the-top",
+    "CON-044",
+    summary="A list of handles that are taken instead of lent is told as a changed type.",
+    tell=lambda found: [replace(one, kind=Kind.TYPE_SIGNATURE) if "list<borrow<" in one.message else one for one in of_breaking(found)],
+)
 telling(
     "ownership-is-a-type",
     "CON-044",

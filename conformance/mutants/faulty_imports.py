@@ -110,6 +110,13 @@ linking(
 )
 
 
+def _first_two(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    return [replace(one, upstreams=tuple(dict.fromkeys(one.upstreams))[:2]) for one in candidates]
+
+
+linking("the-third-upstream-is-forgotten", "LINK-012", summary="Only two upstreams are asked.", linker=_rewiring(_first_two))
+
+
 def _first_provider(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     return [replace(one, upstreams=one.upstreams[:1]) for one in candidates]
 

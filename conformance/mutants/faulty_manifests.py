@@ -102,6 +102,25 @@ reading(
 reading("false-declares", "CON-023", summary="A capability that is false is declared.", pattern=r"= false", replacement="= true")
 reading("lots-is-nothing", "CON-024", summary="A size that cannot be read is zero.", pattern=r'= "lots"', replacement='= "0"')
 reading("fractions-are-sizes", "CON-024", summary="A size may have a fraction.", pattern=r'"1\.5MiB"', replacement='"1MiB"')
+
+
+def _comments_aside(root: Path) -> tuple[Diagnostic, ...]:
+    """Count the lines of a block comment as one."""
+    found = check(root)
+    text = (root / "wit" / "world.wit").read_text() if (root / "wit" / "world.wit").exists() else ""
+    more = {number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("of two lines")}
+    return tuple(
+        replace(one, locations=tuple(replace(place, line=place.line - sum(line < place.line for line in more)) for place in one.locations))
+        for one in found
+    )
+
+
+register(
+    "comments-are-one-line",
+    "CON-025",
+    summary="Behind a comment of several lines, places are too high up.",
+    build=lambda: ReferenceParts(check_component=_comments_aside),
+)
 telling("no-wit-is-fine", "CON-025", summary="A project without WIT passes.", tell=_without("wit-package-declaration"))
 
 

@@ -23,7 +23,8 @@ ROWS = {
     *("add a field", "remove a field", "retype a field", "reorder fields", "add a case", "remove a case", "reorder cases"),
     *("drop a case's payload", "give a case a payload", "add a flag", "remove a flag", "reorder flags"),
     *("add a world", "remove a world", "add a world's export", "remove a world's export", "add a world's import"),
-    "remove a world's import",
+    *("remove a world's import", "change inside a parameter's type", "change inside the result", "change inside an alias"),
+    *("change inside a field's type", "lend what was taken"),
 }
 
 
