@@ -23,7 +23,7 @@ from conformance.commands import report as report_command
 from conformance.commands import timeline as timeline_command
 from conformance.commands import traces as trace_commands
 from conformance.commands.component import component
-from conformance.commands.judging import areas_of, follow_up, hold_to_its_claims, meet, start_transcript, surprised
+from conformance.commands.judging import areas_of, follow_up, hold_to_its_claims, meet, start_transcript, surprised, told
 from conformance.commands.output import BROKEN_PIPE, EXITS, INTERRUPTED, Format, FormatOption, as_json, emit
 from conformance.commands.traces import write_counterexamples
 from conformance.errors import SuiteError
@@ -111,7 +111,8 @@ def run(
     registry = all_checks(rulebook)
     selection = [*(rules or []), *([] if rules else areas_of(profiles or []))]
     meeting = meet(rulebook, subject, settings, selection)
-    plan = make_plan(rulebook, registry, meeting.declaration, selection=selection, depth=depth, seed=seed)
+    met = not meeting.failures
+    plan = make_plan(rulebook, registry, meeting.declaration, selection=selection, depth=depth, seed=seed, met=met)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     notes.print(f"plan {plan.digest}: {len(plan.items)} items, seed {seed}, {depth}", markup=False)
     results = _execute(plan, registry, subject, settings, jobs, notes, () if known is None else [entry.item for entry in known.flaky])
@@ -122,10 +123,10 @@ def run(
     results = results if compared is None else list(compared.results)
     findings = [finding for result in results for finding in result.findings]
     judgement = judge(rulebook, plan, findings, profiles=[str(profile) for profile in profiles or []])
-    judgement = lowered(judgement, broken=meeting.failures, doubtful=[claim.message for claim in claims])
+    judgement = lowered(judgement, broken=meeting.failures, doubtful=told(claims))
     held = None
     if compared is not None:
-        judgement = surprised(judgement, compared, met=not meeting.failures)
+        judgement = surprised(judgement, compared, met=met)
         held = KnownLine(file=str(known_file), unexpected=compared.unexpected, stale=compared.stale, expired=compared.expired)
     report = build(rulebook, plan, subject, results, judgement, claims=claims, known=held)
     if traces is not None:

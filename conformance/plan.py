@@ -105,8 +105,9 @@ def make_plan(
     selection: Iterable[str] = (),
     depth: Depth = Depth.QUICK,
     seed: int = 0,
+    met: bool = True,
 ) -> Plan:
-    """Decide what will be executed, for every rule of the rulebook.
+    """Decide what will be executed, for every rule of the rulebook: nothing, when the subject could not be met.
 
     Raises:
         SuiteError: a pattern of the selection names no rule.
@@ -126,7 +127,9 @@ def make_plan(
             declined.append(Declined(rule.id, Outcome.UNTESTED, "not selected"))
         elif not checks:
             declined.append(_without_check(rule, subject))
-        for check in checks if rule.id in selected else ():
+        elif not met:
+            declined.append(Declined(rule.id, Outcome.UNTESTED, "the subject did not introduce itself"))
+        for check in checks if rule.id in selected and met else ():
             missing = _missing(rule, check, subject, claims)
             if missing:
                 declined.append(Declined(rule.id, Outcome.UNSUPPORTED, missing, check.name))

@@ -22,6 +22,8 @@ Claims = tuple[ClaimFinding, ...]
 
 DAYS = 90
 """How long a baseline counts when nothing else was said."""
+MOST_SINGLE = 3
+"""Operations of a facet whose over-claims are reasons of their own; more of them are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,21 @@ def hold_to_its_claims(subject: str, settings: StdioSettings, meeting: Meeting, 
         return (ClaimFinding(kind=Claim.BROKEN, operation="hello", message=f"the subject did not introduce itself again: {error}"),)
     finally:
         connection.close()
+
+
+def told(claims: Claims) -> list[str]:
+    """Return the claims that do not hold as reasons: a facet of which much is declined is one reason, and not one for each operation."""
+    declined: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.kind is Claim.OVER:
+            declined.setdefault(claim.operation.partition(".")[0], []).append(claim.operation)
+    many = {facet: names for facet, names in declined.items() if len(names) > MOST_SINGLE}
+    whole = [
+        f"the subject claims the facet {facet} and declines {len(names)} of its operations; what it leaves out it must declare: "
+        f"{', '.join(name.partition('.')[2] for name in names)}"
+        for facet, names in many.items()
+    ]
+    return whole + [claim.message for claim in claims if claim.kind is not Claim.OVER or claim.operation.partition(".")[0] not in many]
 
 
 def areas_of(profiles: Iterable[Profile]) -> list[str]:

@@ -89,7 +89,7 @@ def test_a_subject_that_does_not_introduce_itself_has_failed_and_was_not_judged(
     assert "did not introduce itself" in report["reasons"][0]
     assert words in report["reasons"][0]
     assert report["planned"] == report["executed"] == 0
-    assert "pass" not in report["counts"]
+    assert report["counts"] == {"untested": 477}, "who did not introduce himself has declared nothing either"
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,25 @@ def test_claims_are_held_against_answers(run, name, found):
     assert code in {1, 2}
 
 
+def test_what_a_subject_writes_to_its_stderr_is_bounded_and_says_nothing_against_it(run):
+    code, report = run("ChattersOnStderr", rules="WMK-002")
+    assert (code, report["claims"], report["counts"]["pass"]) == (2, [], 1)
+
+
+def test_a_subject_that_ends_its_judge_is_the_suites_error_and_neither_pass_nor_failure(run):
+    """The worker is gone with its check; nobody can tell what the subject did, and the exit code says that the suite has failed."""
+    code, report = run("EndsItsJudge", "--jobs", "2", rules="WMK-002,WMK-004")
+    assert (code, report["exit_code"]) == (3, 3)
+    assert report["executed"] < report["planned"]
+    assert report["counts"]["error"] >= 1
+
+
 def test_a_facet_that_is_claimed_and_empty_is_an_over_claim_of_every_operation(run):
     code, report = run("Boasts", rules="OWN-001,WMK-004")
     assert {kind for kind, _ in kinds(report)} == {"over-claim"}
     assert ("over-claim", "resources.allocate") in kinds(report)
+    (reason,) = (reason for reason in report["reasons"] if "claims the facet resources" in reason)
+    assert reason.startswith(f"the subject claims the facet resources and declines {len(report['claims'])} of its operations")
     assert ("over-claim", "resources.concurrent") not in kinds(report), "asked only of those who claim concurrency"
     assert code == 2
     assert report["counts"]["inconclusive"] == 1

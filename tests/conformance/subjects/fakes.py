@@ -6,6 +6,7 @@ otherwise, so that what is wrong is the one thing that the name says.
 
 import json
 import os
+import signal
 import sys
 from fractions import Fraction
 from typing import ClassVar
@@ -247,6 +248,23 @@ class Flickers(Fake):
         if (asked["capacity"], asked.get("low_watermark_ratio")) == (100, 0.75):
             reply["low"] += next(self.story, ".") == "x"
         return reply
+
+
+class ChattersOnStderr(Fake):
+    """Answers as it should, and writes a megabyte to its standard error each time."""
+
+    def answer(self, asked):
+        sys.stderr.write("so much to say\n" * 70_000)
+        sys.stderr.flush()
+        return super().answer(asked)
+
+
+class EndsItsJudge(Fake):
+    """Kills the process that asks it, with the first element."""
+
+    def push(self, asked):
+        os.kill(os.getppid(), signal.SIGKILL)
+        return super().push(asked)
 
 
 class RoundsUp(Fake):
