@@ -12,7 +12,7 @@ from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts, SecurityParts
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure
 from torvyn_ref.config import Project, load
-from torvyn_ref.engine.protocol import Instance, Sandbox
+from torvyn_ref.engine.protocol import AllocationGate, Instance, Sandbox
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.host import Host, PreparedFlow
 from torvyn_ref.ids import HOST
@@ -98,6 +98,30 @@ def _smaller(box: Sandbox) -> Sandbox:
     return replace(box, allocations=_OwnAndSmaller(guard, pools))
 
 
+class _TooLate:
+    """Makes the buffer, and decides afterwards."""
+
+    limited = True
+
+    def __init__(self, box: Sandbox, inner: AllocationGate) -> None:
+        self.uses = 0
+        self._box = box
+        self._inner = inner
+
+    def permits(self, size: int) -> bool:
+        """Refuse what is there already."""
+        permitted = not self._inner.limited or self._inner.permits(size)
+        if not permitted:
+            self._box.resources.allocate(self._box.owner, size, self._box.flow)
+        return permitted
+
+
+@sandbox("refused-and-done-all-the-same", "CAP-037")
+def _done(box: Sandbox) -> Sandbox:
+    """A buffer that is refused has been taken from its pool, and stays taken."""
+    return box if box.allocations is None else replace(box, allocations=_TooLate(box, box.allocations))
+
+
 @sandbox("uses-of-wasi-are-not-told", "CAP-039")
 def _untold(box: Sandbox) -> Sandbox:
     """What a component does with WASI is not audited."""
@@ -125,7 +149,14 @@ class _Wrapped:
 
     def __init__(self, inner: Instance) -> None:
         self._inner = inner
+        self.role = inner.role
+        self.has_lifecycle = inner.has_lifecycle
         self.close = inner.close
+
+    @property
+    def fuel_used(self) -> int:
+        """Return the fuel spent so far."""
+        return self._inner.fuel_used
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
