@@ -41,6 +41,7 @@ CHECK_TIMEOUT = 60.0
 OPENINGS = (
     *(p.OpenResources, p.OpenStream, p.OpenGuest, p.RunFlow, p.RunHost, p.StartProject, p.ResourceTransition, p.FlowTransition),
     *(p.OpenCapabilities, p.ParseCapability, p.CoverCapability, p.RunAudited),
+    *(p.Pack, p.Unpack, p.ParseReference, p.Publish, p.ResolveComponent, p.Sign, p.Admit, p.WriteRecord, p.LoadConfiguration),
 )
 """The requests with which an example begins."""
 

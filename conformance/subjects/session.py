@@ -34,6 +34,8 @@ OPENING: frozenset[type[p.Request]] = frozenset(
         p.RunGuestFlow,
         p.OpenCapabilities,
         p.RunAudited,
+        p.ParseReference,
+        p.WriteRecord,
         p.RunFlow,
         p.RunHost,
         p.StartProject,
@@ -57,6 +59,21 @@ OPENING: frozenset[type[p.Request]] = frozenset(
     }
 )
 """The requests that start over: nothing that was asked before them matters to what follows."""
+
+ON_DISK: frozenset[type[p.Request]] = frozenset(
+    {
+        p.Pack,
+        p.Unpack,
+        p.InspectArtifact,
+        p.Publish,
+        p.ResolveComponent,
+        p.ForgetCached,
+        p.Sign,
+        p.Admit,
+        p.LoadConfiguration,
+    }
+)
+"""The requests about files, which are gone when the check is over: a conversation with one of them cannot be had again."""
 
 EPISODE_LENGTH = 4000
 """A conversation of more messages since the subject started over is not kept as a counterexample."""
@@ -201,8 +218,10 @@ class Session:
         return [f"{_show(request)} -> {_show(reply) if reply is not None else 'no reply'}" for request, reply in self._transcript]
 
     def episode(self) -> tuple[tuple[p.AnyRequest, p.AnyReply | None], ...]:
-        """Return the conversation since the subject last started over; nothing when it was too long to keep."""
-        return tuple(self._episode) if len(self._episode) < EPISODE_LENGTH else ()
+        """Return the conversation since the subject last started over; nothing when it was too long to keep, or about files."""
+        if len(self._episode) >= EPISODE_LENGTH or any(type(request) in ON_DISK for request, _ in self._episode):
+            return ()
+        return tuple(self._episode)
 
     def close(self) -> None:
         """End the session and the subject; idempotent."""

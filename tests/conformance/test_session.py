@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from conformance.errors import NotOffered, Refused, SubjectProtocolError
 from conformance.subjects import protocol as p
 from conformance.subjects.inprocess import Checked, InProcess, PythonSubject
+from conformance.subjects.reference import reference_subject
 from conformance.subjects.session import TRANSCRIPT_LENGTH, Session
 
 
@@ -111,3 +113,12 @@ def test_a_long_message_is_cut_in_the_transcript(connection):
     handle = session.resources.allocate("host", 100_000)
     session.resources.write(handle, "host", 0, bytes(100_000))
     assert max(map(len, session.transcript())) < 1000
+
+
+def test_a_conversation_about_files_is_no_counterexample():
+    with closing(Session(InProcess(reference_subject()))) as session:
+        session.packaging.parse("r.example/x")
+        assert len(session.episode()) == 1
+        with pytest.raises(Refused):
+            session.packaging.inspect(Path("/nonexistent/x.torvyn"))
+        assert session.episode() == ()
