@@ -43,6 +43,10 @@ def find_targets(
     if given.is_dir() or given.name == MANIFEST:
         if config is not None or tuple(grants) or tuple(ports):
             raise SuiteError("--config, --grant and --port are for a single component: a project's manifest says them")
+        if given.is_dir() and not (given / MANIFEST).exists():
+            some = sorted(file.name for file in given.glob("*.wasm"))[:3]
+            hint = f"name a component in it: {', '.join(str(given / name) for name in some)}" if some else "name a .wasm file or a project"
+            raise SuiteError(f"{given} is no project: there is no {MANIFEST} in it; {hint}")
         return tuple(_of_project(given / MANIFEST if given.is_dir() else given, node))
     if node is not None:
         raise SuiteError("--node chooses among the nodes of a project; the target is a single file")

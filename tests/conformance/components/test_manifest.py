@@ -84,10 +84,22 @@ def test_wrong_targets_and_options_are_told(tmp_path, project):
     for path, options, said in (
         ("/nowhere.wasm", {}, "does not exist"),
         ("/dev/null", {}, "no regular file"),
-        (str(tmp_path / "empty"), {}, "Torvyn.toml does not exist"),
+        (str(tmp_path / "empty"), {}, "is no project"),
         (project("[[component]]\nname = 'it'\npath = 'it.wasm'"), {"config": "x"}, "are for a single component"),
         (str(tmp_path), {"node": "gone"}, "has no node 'gone' to validate"),
         (str(tmp_path / "it.wasm"), {"node": "x"}, "--node chooses among the nodes of a project"),
     ):
         with pytest.raises(SuiteError, match=said):
             find_targets(path, **options)
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [((), "name a .wasm file or a project"), (("b.wasm", "a.wasm", "c.txt"), "name a component in it: {0}/a.wasm, {0}/b.wasm")],
+)
+def test_a_directory_that_is_no_project_says_what_could_be_validated(tmp_path, files, hint):
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SuiteError) as caught:
+        find_targets(str(tmp_path))
+    assert str(caught.value) == f"{tmp_path} is no project: there is no Torvyn.toml in it; {hint.format(tmp_path)}"
