@@ -42,9 +42,8 @@ def linked(session: Session, budget: Budget, rule: str, asked: p.Pipeline) -> p.
 
 
 def bindings(outcome: p.LinkOutcome, name: str) -> dict[str, tuple[str, str]]:
-    """Return what serves a node's imports."""
-    (found,) = [one for one in outcome.nodes if one.name == name]
-    return {one.import_name: (one.provider, one.node) for one in found.bindings}
+    """Return what serves a node's imports; nothing for a node that the outcome leaves out."""
+    return {one.import_name: (one.provider, one.node) for node_ in outcome.nodes if node_.name == name for one in node_.bindings}
 
 
 def _of_kind(outcome: p.LinkOutcome, kind: str) -> Counter[tuple[str, str]]:

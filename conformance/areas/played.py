@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from conformance.checks import Budget, checks
 from conformance.errors import Inconclusive, Refused
+from conformance.machines.guests import engines_of
 from conformance.subjects import protocol as p
 from conformance.subjects.guests import component
 from conformance.subjects.protocol import Facet
@@ -56,15 +58,32 @@ def _evidence(stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], reply
     return shown
 
 
+@dataclass(frozen=True, slots=True)
+class Player:
+    """One engine of a subject, which plays flows of real components."""
+
+    session: Session
+    engine: str
+
+    def flow(self, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], *, error_policy: str = "fail-fast") -> p.FlowRunReply:
+        """Run a flow."""
+        return self.session.guests.flow(stages, edges, error_policy=error_policy, engine=self.engine)
+
+
+def players(session: Session) -> tuple[Player, ...]:
+    """Return every engine that the subject claims."""
+    return tuple(Player(session, engine) for engine in engines_of(session))
+
+
 def play(
-    session: Session, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], *, state: str = "Completed", policy: str = "fail-fast"
+    player: Player, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], *, state: str = "Completed", policy: str = "fail-fast"
 ) -> p.FlowRunReply:
     """Run a flow that must come to its end.
 
     Raises:
         Inconclusive: it does not: other rules say why.
     """
-    reply = session.guests.flow(stages, edges, error_policy=policy)
+    reply = player.flow(stages, edges, error_policy=policy)
     if reply.state != state:
         raise Inconclusive(f"a flow of real components ends {reply.state}, not {state}: {_evidence(stages, edges, reply)}")
     return reply
@@ -93,6 +112,11 @@ def entered(reply: p.FlowRunReply, stream: int) -> list[e.Enqueued]:
 @checks("CON-003", facet=Facet.GUESTS, kind="table", requires=("flows",))
 def life_cycles_are_optional(session: Session, budget: Budget) -> None:
     """Per role a component with and one without life cycle: init once before any data and teardown once; or neither, and it works."""
+    for player in players(session):
+        _life_cycles_on(player, budget)
+
+
+def _life_cycles_on(player: Player, budget: Budget) -> None:
     middles = {
         "processor": ("uppercase-managed", "uppercase"),
         "filter": ("number-filter", ""),
@@ -108,19 +132,19 @@ def life_cycles_are_optional(session: Session, budget: Budget) -> None:
                 edges = joined("from through", "through:even to", "through:odd odd-one")
             else:
                 stages, edges = (numbers(2), middle, end()), joined("from through", "through to")
-            _lives(session, budget, stages, edges, {"from": True, "through": not bare, "to": True})
+            _lives(player, budget, stages, edges, {"from": True, "through": not bare, "to": True})
     for bare_source, bare_sink in ((True, False), (False, True), (True, True)):
         source = stage("from", "source", "counter-source", "" if bare_source else "count=2", bare=bare_source)
         pair = (source, stage("to", "sink", "sink-ready", bare=bare_sink))
-        _lives(session, budget, pair, joined("from to"), {"from": not bare_source, "to": not bare_sink})
+        _lives(player, budget, pair, joined("from to"), {"from": not bare_source, "to": not bare_sink})
 
 
 def _lives(
-    session: Session, budget: Budget, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], managed: Mapping[str, bool]
+    player: Player, budget: Budget, stages: Sequence[p.GuestStage], edges: Sequence[p.EdgeSpec], managed: Mapping[str, bool]
 ) -> None:
     evidence = _evidence(stages, edges)
     try:
-        reply = session.guests.flow(stages, edges)
+        reply = player.flow(stages, edges)
     except Refused as refused:
         budget.expect("CON-003", holds=False, message="a flow is refused", expected="it runs", found=str(refused), evidence=evidence)
         return
@@ -160,11 +184,16 @@ def _untouched(budget: Budget, rule: str, reply: p.FlowRunReply, evidence: dict[
 @checks("CON-004", facet=Facet.GUESTS, kind="example", requires=("flows",))
 def filters_forward_drop_and_fail(session: Session, budget: Budget) -> None:
     """A filter that keeps all, even, odd and no elements, then one that fails for odd ones, under three error policies."""
+    for player in players(session):
+        _filters_on(player, budget)
+
+
+def _filters_on(player: Player, budget: Budget) -> None:
     edges = joined("from through", "through to")
     tags = [f"{number:08}" for number in range(6)]
     for keep, wanted in (("all", tags), ("even", tags[::2]), ("odd", tags[1::2]), ("none", [])):
         stages = (numbers(6), stage("through", "filter", "number-filter", f"keep={keep}"), end())
-        reply = play(session, stages, edges)
+        reply = play(player, stages, edges)
         evidence = _evidence(stages, edges, reply)
         found = [(call.tag or "")[:8] for call in calls(reply, "to", "push")]
         budget.expect_equal("CON-004", found, wanted, f"what passes a filter that keeps {keep}", evidence=evidence)
@@ -182,7 +211,7 @@ def filters_forward_drop_and_fail(session: Session, budget: Budget) -> None:
         budget.expect("CON-004", not kept, "what a filter was lent is kept until the flow is torn down", found=kept, evidence=evidence)
     for policy, state in POLICIES.items():
         stages = (numbers(4), stage("through", "filter", "picky-filter"), end())
-        reply = session.guests.flow(stages, edges, error_policy=policy)
+        reply = player.flow(stages, edges, error_policy=policy)
         evidence = {**_evidence(stages, edges, reply), "policy": policy}
         budget.expect_equal("CON-004", reply.state, state, f"the end of a flow whose filter fails, under {policy}", evidence=evidence)
         passed = [(call.tag or "")[:8] for call in calls(reply, "to", "push")]
@@ -199,16 +228,27 @@ def filters_forward_drop_and_fail(session: Session, budget: Budget) -> None:
 @checks("CON-005", facet=Facet.GUESTS, kind="example", requires=("flows",))
 def routers_are_taken_at_their_word(session: Session, budget: Budget) -> None:
     """No port, one, two, the same one three times, and one that does not exist, under three error policies."""
+    for player in players(session):
+        _routers_on(player, budget)
+
+
+def _routers_on(player: Player, budget: Budget) -> None:
     edges = joined("from through", "through:even evens", "through:odd odds")
     for repeat, names in ((1, "even=even,odd=odd"), (3, "even=even,odd=odd"), (1, "even=even,odd="), (0, "even=even,odd=odd")):
         stages = (numbers(12), stage("through", "router", "parity-router", f"{names},repeat={repeat}"), end("evens"), end("odds"))
-        reply = play(session, stages, edges)
+        reply = play(player, stages, edges)
         evidence = _evidence(stages, edges, reply)
         odd = [number for number in range(12) if number % 2 or number % 10 == 0] if names.endswith("odd=odd") else []
         wanted = {"evens": list(range(0, 12, 2)) if repeat else [], "odds": odd if repeat else []}
         for sink, numbers_of in wanted.items():
-            found = [int((call.tag or "")[:8]) for call in calls(reply, sink, "push")]
-            budget.expect_equal("CON-005", found, numbers_of, f"what {sink} gets, with ports named {repeat} times", evidence=evidence)
+            found = [(call.tag or "")[:8] for call in calls(reply, sink, "push")]
+            budget.expect_equal(
+                "CON-005",
+                found,
+                [f"{number:08}" for number in numbers_of],
+                f"what {sink} gets, with ports named {repeat} times",
+                evidence=evidence,
+            )
         buffers = {call.seq: call.buffer for call in calls(reply, "through", "route")}
         for event in (*entered(reply, 1), *entered(reply, 2)):
             message = "a port gets another buffer than the router had"
@@ -218,7 +258,7 @@ def routers_are_taken_at_their_word(session: Session, budget: Budget) -> None:
     for policy, state in POLICIES.items():
         stages = (numbers(2), stage("through", "router", "wrong-port"), end("evens"), end("odds"))
         try:
-            reply = session.guests.flow(stages, edges, error_policy=policy)
+            reply = player.flow(stages, edges, error_policy=policy)
         except Refused:
             budget.touch("CON-005")
             continue
@@ -237,10 +277,15 @@ def routers_are_taken_at_their_word(session: Session, budget: Budget) -> None:
 @checks("CON-006", facet=Facet.GUESTS, kind="example", requires=("flows",))
 def aggregators_emit_at_once_and_are_flushed_once(session: Session, budget: Budget) -> None:
     """Groups of one, two and three of seven elements, with a burst at the end: when and in which order the sink gets them."""
+    for player in players(session):
+        _aggregators_on(player, budget)
+
+
+def _aggregators_on(player: Player, budget: Budget) -> None:
     edges = joined("from through", "through to")
     for group, burst in ((3, 0), (3, 5), (2, 0), (1, 2), (10, 1)):
         stages = (numbers(7), stage("through", "aggregator", "concatenator", f"inputs={group},burst={burst}"), end())
-        reply = play(session, stages, edges)
+        reply = play(player, stages, edges)
         evidence = _evidence(stages, edges, reply)
         whole, rest = divmod(7, group)
         pushed = calls(reply, "to", "push")
@@ -298,6 +343,11 @@ def _borrowed(budget: Budget, reply: p.FlowRunReply, evidence: dict[str, object]
 @checks("CON-007", facet=Facet.GUESTS, kind="example", requires=("flows",))
 def the_runtime_numbers_and_the_component_types(session: Session, budget: Budget) -> None:
     """A source that claims a sequence and gives a type: the numbers are the runtime's, as are the times; the type is kept to the sink."""
+    for player in players(session):
+        _metadata_on(player, budget)
+
+
+def _metadata_on(player: Player, budget: Budget) -> None:
     for more, kind in ((",sequence=5000,content-type=acme/odd", "acme/odd"), (",sequence=1", "text/plain"), ("", "text/plain")):
         for middle in (
             (),
@@ -306,7 +356,7 @@ def the_runtime_numbers_and_the_component_types(session: Session, budget: Budget
         ):
             stages = (numbers(4, more), *middle, end())
             edges = joined("from through", "through to") if middle else joined("from to")
-            reply = play(session, stages, edges)
+            reply = play(player, stages, edges)
             evidence = _evidence(stages, edges, reply)
             streams = [[event.seq for event in entered(reply, number)] for number in range(len(edges))]
             given = sorted({number for stream in streams for number in stream})

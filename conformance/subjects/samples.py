@@ -60,6 +60,9 @@ FLOW = p.FlowSpec(
 )
 """Two elements from a source to a sink."""
 
+WIT = MappingProxyType({"greeting.wit": "package acme:greeting@0.1.0;\ninterface words { say: func(to: string) -> string; }\n"})
+"""A small package of WIT."""
+
 GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType(
     {
         p.RunFlow: p.RunFlow(FLOW),
@@ -75,6 +78,28 @@ GIVEN: MappingProxyType[type[msgspec.Struct], msgspec.Struct] = MappingProxyType
         p.FlowTransition: p.FlowTransition("Running", "Draining"),
         p.ResourceTransition: p.ResourceTransition("Owned", "Borrowed"),
         p.OpenResources: p.OpenResources(),
+        p.CheckComponent: p.CheckComponent(
+            {
+                "Torvyn.toml": b'[component]\nname = "greeting"\nversion = "0.1.0"\n',
+                "wit/greeting.wit": WIT["greeting.wit"].encode() + b"world greeting { export words; }\n",
+            }
+        ),
+        p.ComparePackages: p.ComparePackages(dict(WIT), {"greeting.wit": WIT["greeting.wit"].replace("to: string", "to: u32")}),
+        p.MeetRequirement: p.MeetRequirement(dict(WIT), dict(WIT), ("words",)),
+        p.ComposeComponents: p.ComposeComponents((p.Part("greeting", (dict(WIT),), ("clock:wall",)),), (p.Connection("greeting", "end"),)),
+        p.IdentifyComponent: p.IdentifyComponent(b"\0asm\x0d\0\x01\0"),
+        p.LinkPipelines: p.LinkPipelines(
+            (
+                p.Pipeline(
+                    "greet",
+                    (
+                        p.PipelineNode("from", "torvyn:streaming/source", exports=("torvyn:streaming/source@0.1.0",)),
+                        p.PipelineNode("to", "torvyn:streaming/sink", exports=("torvyn:streaming/sink@0.1.0",)),
+                    ),
+                    (p.PipelineEdge("from", "to"),),
+                ),
+            )
+        ),
         p.OpenStream: p.OpenStream(capacity=4),
         p.Declaration: p.Declaration("my-runtime", "1.0", p.PROTOCOL, (p.FacetClaim(p.Facet.STREAMS),), language="rust"),
         p.PushedReply: p.PushedReply("enqueued", p.StreamReply(1, 3, 4, 2, "normal", may_produce=True, is_complete=False)),
