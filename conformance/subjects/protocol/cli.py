@@ -19,7 +19,8 @@ class RunCommand(Request, frozen=True, tag="cli.run"):
             the user are not read.
         signal: is sent to the process once it has written something to standard output.
 
-    A runtime without some command declares the feature `cli.run/command=NAME` as unsupported.
+    A process that does not end is ended after 20 seconds. A runtime without some command declares the feature `cli.run/command=NAME` as
+    unsupported.
     """
 
     args: tuple[str, ...]
@@ -34,7 +35,7 @@ class CommandRanReply(Reply, frozen=True, tag="command-ran"):
     """How the process ended, and what it left.
 
     Attributes:
-        exit_code: the process's; negative for the number of the signal that killed it, None when it did not end within a minute.
+        exit_code: the process's; negative for the number of the signal that killed it, None when it did not end within 20 seconds.
         files: everything in the directory afterwards, by relative name.
     """
 

@@ -13,6 +13,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -22,8 +23,8 @@ from conformance.subjects import protocol as p
 from conformance.subjects.reference.parts import ReferenceParts
 from conformance.subjects.reference.projects import write_files
 
-PATIENCE_S = 60
-"""How long a command may take."""
+PATIENCE_S = 20
+"""How long a command may take: less than the suite waits for an answer."""
 MOST_FILE_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 32 * 1024 * 1024
 """How much of a file, and of everything that a command left, is told."""
@@ -82,6 +83,14 @@ class Launcher:
 
         With a signal, standard output is a pipe that is read here, so that the signal can follow the first output.
         """
+        try:
+            return self._launch(order, base, number)
+        except BaseException:  # whatever it was: what the launcher says next is not about the next order
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def _launch(self, order: dict[str, Any], base: Path, number: str) -> int | None:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -128,15 +137,20 @@ def _readable_within(stream: IO[bytes], seconds: float) -> bool:
 
 
 def _pass_signal(pipe: Path, kept: Path, child: int, number: str) -> None:
-    """Read what a command writes, to its end, and send it a signal after the first bytes."""
+    """Read what a command writes, to its end, and send it a signal after the first bytes; end it when it then goes on for too long."""
     with pipe.open("rb", buffering=0) as stream, kept.open("wb") as copy:
-        first = True
-        while chunk := stream.read(65536):
+        until: float | None = None
+        while _readable_within(stream, PATIENCE_S) and (chunk := stream.read(65536)):
             if copy.tell() < MOST_FILE_BYTES:
                 copy.write(chunk)
-            if first:
+            if until is None:
                 os.kill(child, signal.Signals[number])
-                first = False
+                until = time.monotonic() + PATIENCE_S
+            elif time.monotonic() > until:
+                break
+        else:
+            return
+    os.kill(child, signal.SIGKILL)
 
 
 def _left(place: Path) -> dict[str, bytes]:
