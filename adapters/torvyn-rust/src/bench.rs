@@ -12,7 +12,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use torvyn_engine::mock::MockEngine;
 use torvyn_engine::{ComponentInstance, ComponentInvoker, OutputElement, ProcessResult, StreamElement, WasmEngine};
-use torvyn_reactor::{FlowCancellation, FlowConfig, FlowDriver, FlowTopology, StageDefinition, StreamConfig, StreamConnection, StreamState};
+use torvyn_reactor::{
+    FlowCancellation, FlowConfig, FlowDriver, FlowTopology, StageDefinition, StreamConfig, StreamConnection, StreamState,
+};
 use torvyn_resources::{DefaultResourceManager, OwnerId, ResourceManagerConfig};
 use torvyn_types::{
     BackpressurePolicy, BackpressureSignal, BufferHandle, ComponentId, ComponentRole, ElementMeta, FlowId, FlowState, NoopEventSink,
@@ -179,7 +181,15 @@ fn flow(count: usize, size: usize) -> Result<f64, String> {
     let config = FlowConfig::default_with_topology(FlowTopology { stages: stages.collect(), connections: vec![edge(0), edge(1)] });
     let stream = |number: u64| {
         let (from, to) = (ComponentId::new(number + 1), ComponentId::new(number + 2));
-        StreamState::new(StreamId::new(number), FLOW, from, to, CAPACITY, BackpressurePolicy::BlockProducer, config.default_low_watermark_ratio)
+        StreamState::new(
+            StreamId::new(number),
+            FLOW,
+            from,
+            to,
+            CAPACITY,
+            BackpressurePolicy::BlockProducer,
+            config.default_low_watermark_ratio,
+        )
     };
     let streams = vec![stream(0), stream(1)];
     let manager = manager();

@@ -95,7 +95,8 @@ unsafe fn marked(layout: Layout, zeroed: bool) -> *mut u8 {
 unsafe fn fenced(size: usize) -> *mut u8 {
     let whole = pages(size) + PAGE;
     unsafe {
-        let base = libc::mmap(std::ptr::null_mut(), whole, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        let base =
+            libc::mmap(std::ptr::null_mut(), whole, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
         if base == libc::MAP_FAILED {
             return std::ptr::null_mut();
         }

@@ -150,7 +150,9 @@ fn describe(ended: &End, said: &str) -> Refusal {
     let broke = |how, message: String, at| Refusal::Broke { how, message, at };
     match ended {
         End::Hung => broke("hang", format!("no answer within {PATIENCE} s"), last),
-        End::Killed(libc::SIGSEGV | libc::SIGBUS) => broke("undefined-behaviour", "memory outside of an allocation was touched".into(), last),
+        End::Killed(libc::SIGSEGV | libc::SIGBUS) => {
+            broke("undefined-behaviour", "memory outside of an allocation was touched".into(), last)
+        }
         End::Killed(libc::SIGABRT) if said.contains(crate::guard::OVERRUN) => broke("undefined-behaviour", last, String::new()),
         End::Killed(signal) => broke("abort", format!("ended by signal {signal}"), last),
         End::Exited(code) => broke("abort", format!("ended by itself with code {code}"), last),

@@ -46,7 +46,8 @@ fn table() -> Vec<Operation> {
 
 /// The sources of a crate under test, as Cargo unpacked them.
 fn upstream(name: &str) -> PathBuf {
-    let home = std::env::var("CARGO_HOME").map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home")).join(".cargo"), PathBuf::from);
+    let home =
+        std::env::var("CARGO_HOME").map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home")).join(".cargo"), PathBuf::from);
     let registries = fs::read_dir(home.join("registry/src")).expect("Cargo has unpacked its registry");
     let folder = format!("{name}-0.1.1");
     registries
@@ -87,7 +88,8 @@ fn every_call_is_a_function_of_the_crates() {
     for operation in table() {
         for call in &operation.calls {
             let name = call.rsplit(['.', ':']).next().expect("a name");
-            let known = text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<")) || text.contains(&format!("pub {name}:"));
+            let known =
+                text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<")) || text.contains(&format!("pub {name}:"));
             assert!(known, "{}: the crates have no {name}", operation.name);
         }
     }

@@ -33,10 +33,7 @@ pub(super) fn run(open: &Open, asked: Concurrent) -> Answer {
     };
     let threads: Vec<Vec<Value>> = thread::scope(|scope| {
         let running: Vec<_> = asked.programs.iter().map(|program| scope.spawn(|| play(program))).collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
     Ok(json!({"re": "history", "threads": threads}))
 }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::wire::Answer;
 
-
 mod concurrent;
 mod flows;
 mod resources;

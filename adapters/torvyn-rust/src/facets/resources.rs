@@ -161,7 +161,10 @@ impl Facet for Resources {
 
 fn open(request: OpenRequest) -> Result<Open, Refusal> {
     if request.exhaustion != "fallback-alloc" {
-        return Err(Refusal::unsupported(format!("torvyn-resources always falls back to the allocator: no policy {:?}", request.exhaustion)));
+        return Err(Refusal::unsupported(format!(
+            "torvyn-resources always falls back to the allocator: no policy {:?}",
+            request.exhaustion
+        )));
     }
     let mut config = ResourceManagerConfig { table_capacity: request.table_capacity, ..ResourceManagerConfig::default() };
     if !request.tiers.is_empty() {
@@ -367,7 +370,11 @@ fn transition(asked: &Operation) -> Answer {
         return done();
     }
     let fields = json!({"machine": "ResourceState", "old": old, "new": new});
-    Err(Refusal::Fault { kind: "invalid-transition".into(), message: String::new(), fields: fields.as_object().cloned().unwrap_or_default() })
+    Err(Refusal::Fault {
+        kind: "invalid-transition".into(),
+        message: String::new(),
+        fields: fields.as_object().cloned().unwrap_or_default(),
+    })
 }
 
 fn state(name: &str) -> Result<ResourceState, Refusal> {
@@ -431,10 +438,9 @@ pub(super) fn fault(error: ResourceError) -> Refusal {
     let message = error.to_string();
     let (kind, fields) = match error {
         ResourceError::StaleHandle { handle } => ("stale-handle", json!({"handle": wire_handle(handle)})),
-        ResourceError::NotOwner { handle, expected_owner, actual_caller } => (
-            "not-owner",
-            json!({"handle": wire_handle(handle), "expected_owner": expected_owner, "actual_caller": actual_caller}),
-        ),
+        ResourceError::NotOwner { handle, expected_owner, actual_caller } => {
+            ("not-owner", json!({"handle": wire_handle(handle), "expected_owner": expected_owner, "actual_caller": actual_caller}))
+        }
         ResourceError::NotAllocated { handle } => ("not-allocated", json!({"handle": wire_handle(handle)})),
         ResourceError::BorrowsOutstanding { handle, borrow_count } => {
             ("borrows-outstanding", json!({"handle": wire_handle(handle), "borrow_count": borrow_count}))

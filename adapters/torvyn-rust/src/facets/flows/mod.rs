@@ -14,8 +14,7 @@ use torvyn_engine::mock::MockEngine;
 use torvyn_engine::{ComponentInstance, WasmEngine};
 use torvyn_reactor::{
     CancellationReason, ErrorPolicy, FlowCancellation, FlowCompletionStats, FlowConfig, FlowCreationError, FlowDriver, FlowPriority,
-    FlowTopology, StageDefinition,
-    StreamConfig, StreamConnection, StreamState, TimeoutConfig, YieldConfig,
+    FlowTopology, StageDefinition, StreamConfig, StreamConnection, StreamState, TimeoutConfig, YieldConfig,
 };
 use torvyn_resources::{DefaultResourceManager, ResourceManagerConfig, TierConfig};
 use torvyn_types::{ComponentId, ComponentRole, FlowId, FlowState, NoopEventSink, StreamId};
@@ -41,7 +40,10 @@ const DECLINES: &[(&str, &str)] = &[
     ("flows.run/role=router", "ProcessResult::Multiple gives its i-th element to the i-th stream: there are no ports to route by"),
     ("flows.run/schedule=producer-first", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
     ("flows.run/schedule=scripted", "FlowDriver::new takes no scheduling policy: DemandDrivenPolicy is built in"),
-    ("flows.run/lifecycle", "FlowDriver starts with instances that are ready: init and teardown are torvyn-pipeline's, not under test here"),
+    (
+        "flows.run/lifecycle",
+        "FlowDriver starts with instances that are ready: init and teardown are torvyn-pipeline's, not under test here",
+    ),
     ("flows.host", "ReactorCoordinator::create_flow spawns a task that ends at once: no flow runs in a host (coordinator.rs)"),
     ("flows.start-project", "torvyn-cli and torvyn-host run projects: not under test here"),
     ("flows.signal-project", "torvyn-cli and torvyn-host run projects: not under test here"),
@@ -83,7 +85,11 @@ fn transition(asked: &Transition) -> Answer {
         return done();
     }
     let fields = json!({"machine": "FlowState", "old": asked.old, "new": asked.new});
-    Err(Refusal::Fault { kind: "invalid-transition".into(), message: String::new(), fields: fields.as_object().cloned().unwrap_or_default() })
+    Err(Refusal::Fault {
+        kind: "invalid-transition".into(),
+        message: String::new(),
+        fields: fields.as_object().cloned().unwrap_or_default(),
+    })
 }
 
 fn state(name: &str) -> Result<FlowState, Refusal> {
@@ -143,8 +149,10 @@ fn config(flow: &Flow) -> Result<FlowConfig, Refusal> {
     let place = |name: &str| flow.stages.iter().position(|stage| stage.name == name).unwrap_or(usize::MAX);
     let mut connections = Vec::new();
     for edge in &flow.edges {
-        let policy = streams::policy(&edge.policy).ok_or_else(|| Refusal::fault("invalid-config", format!("{:?} is no policy", edge.policy)))?;
-        let capacity = usize::try_from(edge.capacity).map_err(|_| Refusal::fault("invalid-config", "the capacity is a usize in torvyn-reactor"))?;
+        let policy =
+            streams::policy(&edge.policy).ok_or_else(|| Refusal::fault("invalid-config", format!("{:?} is no policy", edge.policy)))?;
+        let capacity =
+            usize::try_from(edge.capacity).map_err(|_| Refusal::fault("invalid-config", "the capacity is a usize in torvyn-reactor"))?;
         connections.push(StreamConnection {
             from_stage: place(&edge.source),
             to_stage: place(&edge.target),
@@ -168,7 +176,8 @@ fn config(flow: &Flow) -> Result<FlowConfig, Refusal> {
     config.priority = priority(&flow.settings.priority)?;
     config.yield_config = YieldConfig { time_quantum: NO_QUANTUM, ..YieldConfig::default() };
     if let Some(wanted) = flow.settings.elements_per_yield {
-        let wanted = u64::try_from(wanted).map_err(|_| Refusal::fault("invalid-config", "elements_per_yield is a u64 in torvyn-reactor"))?;
+        let wanted =
+            u64::try_from(wanted).map_err(|_| Refusal::fault("invalid-config", "elements_per_yield is a u64 in torvyn-reactor"))?;
         config.yield_config.elements_per_yield = wanted;
     }
     Ok(config)
@@ -287,7 +296,8 @@ async fn drive(flow: &Flow, config: FlowConfig, streams: Vec<StreamState>) -> An
     scripted.operate(0);
     let ear = Ear(Arc::clone(&recorder));
     let instances = instances(flow.stages.len()).await?;
-    let driver = FlowDriver::new(FlowId::new(FLOW), config, instances, streams, Invoker(Arc::clone(&scripted)), ear, cancellation.clone(), events);
+    let driver =
+        FlowDriver::new(FlowId::new(FLOW), config, instances, streams, Invoker(Arc::clone(&scripted)), ear, cancellation.clone(), events);
     let (_, state, stats) = tokio::select! {
         biased;
         () = scripted.clockwork() => unreachable!("it waits for ever"),
@@ -361,7 +371,10 @@ fn reply(flow: &Flow, state: &str, recorder: &Recorder, stats: &FlowCompletionSt
     let mut stages = serde_json::Map::new();
     for (stage, number) in flow.stages.iter().zip(1..) {
         if let Some(seen) = stats.component_stats.get(&ComponentId::new(number)) {
-            stages.insert(stage.name.clone(), json!({"invocations": seen.invocations, "errors": seen.errors, "busy_ns": nanos(seen.total_invocation_time)}));
+            stages.insert(
+                stage.name.clone(),
+                json!({"invocations": seen.invocations, "errors": seen.errors, "busy_ns": nanos(seen.total_invocation_time)}),
+            );
         }
     }
     let copies = manager.flow_copy_stats(FlowId::new(FLOW));

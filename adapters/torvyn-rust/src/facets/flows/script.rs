@@ -152,7 +152,12 @@ impl Scripted {
     }
 
     /// A component that the manager refuses a buffer fails, as one would that cannot do its work.
-    fn made(&self, component: ComponentId, function: &str, output: Result<OutputElement, ProcessError>) -> Result<OutputElement, ProcessError> {
+    fn made(
+        &self,
+        component: ComponentId,
+        function: &str,
+        output: Result<OutputElement, ProcessError>,
+    ) -> Result<OutputElement, ProcessError> {
         if output.is_err() {
             self.returned(component, function, "error", Some("internal"), None);
         }
