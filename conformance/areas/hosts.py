@@ -173,7 +173,7 @@ def failures_stay_at_home(session: Session, budget: Budget) -> None:
         except (SubjectError, NotOffered, Refused) as error:
             raise Abort(error) from error
 
-    drawn = flows(replace(LOSSLESS, failing=True, schedules=("consumer-first", "producer-first"), most_middle=2))
+    drawn = flows(replace(LOSSLESS, failing=True, schedules=("consumer-first", "producer-first"), most_middle=2, optional=False))
     try:
         budget.for_all(st.lists(drawn, min_size=1, max_size=3), law, max_examples=12)
     except Abort as abort:
