@@ -54,7 +54,7 @@ def _folder(place: Workshop) -> Path:
 
 BAD: Mapping[str, str] = {
     "runtime.max_memory_per_component": '"12MB"',
-    "runtime.default_fuel_per_invocation": "-1",
+    "runtime.default_fuel_per_invocation": "0",
     "runtime.scheduling.policy": '"bogus"',
     "runtime.scheduling.default_priority": "11",
     "runtime.backpressure.default_queue_depth": "0",
@@ -65,9 +65,8 @@ BAD: Mapping[str, str] = {
     "security.default_capability_policy": '"maybe"',
     "flow.main.nodes.a.priority": "0",
     "flow.main.nodes.b.max_memory": '"much"',
-    "runtime.wrokers_of_nowhere": "1",
 }
-"""Keys with a value that is wrong, and one that does not exist."""
+"""Keys with a value of the right type that is wrong: a parser that stops at a wrong type has not come to validation."""
 
 
 @checks("CFG-002", facet=Facet.CONFIG, kind="machine")

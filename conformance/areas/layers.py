@@ -129,10 +129,15 @@ def pipeline_tables_merge(session: Session, budget: Budget) -> None:
 @checks("CFG-011", facet=Facet.CONFIG, kind="machine")
 def grants_merge_by_key(session: Session, budget: Budget) -> None:
     """An overriding list of grants replaces that key's list, also by a shorter or an empty one; other keys keep theirs."""
-    names = ("a", "b", "x")
-    lists = ((), ("clock:wall",), ("random:crypto", "clock:wall"), ("stdio:stdout", "clock:wall", "random:insecure"))
+    names: tuple[str, ...] = ("a", "b", "x")
+    lists: tuple[tuple[str, ...], ...] = (
+        (),
+        ("clock:wall",),
+        ("random:crypto", "clock:wall"),
+        ("stdio:stdout", "clock:wall", "random:insecure"),
+    )
 
-    def law(case: tuple[Mapping[str, tuple[str, ...]], Mapping[str, tuple[str, ...]]]) -> None:
+    def law(case: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]) -> None:
         low, high = case
         say = [toml({f"security.grants.{name}.capabilities": listed for name, listed in each.items()}) for each in case]
         component = '[[component]]\nname = "x"\npath = "x.wasm"\n'
@@ -145,7 +150,9 @@ def grants_merge_by_key(session: Session, budget: Budget) -> None:
 
     law(({"a": lists[2], "b": lists[1]}, {"a": lists[1]}))
     law(({"a": lists[3], "b": lists[2]}, {"a": lists[0], "x": lists[1]}))
-    drawn = st.dictionaries(st.sampled_from(names), st.sampled_from(lists), max_size=3)
+    name_of: st.SearchStrategy[str] = st.sampled_from(names)
+    list_of: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(lists)
+    drawn = st.dictionaries(name_of, list_of, max_size=3)
     budget.for_all(st.tuples(drawn, drawn), law, max_examples=15)
 
 

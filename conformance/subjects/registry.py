@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     registry: Registry
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name that http.server gave it
         """Say nothing: stderr belongs to the suite."""
 
     def _answer(self, status: int, body: bytes = b"", *, promised: int | None = None, **headers: str) -> None:

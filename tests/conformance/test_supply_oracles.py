@@ -123,7 +123,7 @@ def test_variables_are_put_in_once(template, text):
 
 def test_the_highest_layer_that_speaks_decides():
     key = "runtime.worker_threads"
-    layers = {layer: {key: at} for at, layer in enumerate(settings.LAYERS, 1)}
+    layers: dict[settings.Layer, dict[str, int]] = {layer: {key: at} for at, layer in enumerate(settings.LAYERS, 1)}
     for layer in reversed(settings.LAYERS):
         assert settings.effective(layers, key) == (layers[layer][key], layer)
         del layers[layer]

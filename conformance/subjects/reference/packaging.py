@@ -156,7 +156,7 @@ class ReferencePackaging:
         """Read a signature record."""
         with self._during():
             found = signing.read_record(request.data)
-        method = next(wire for wire, name in METHODS.items() if name == found.method)
+        method: Method = next(wire for wire, name in METHODS.items() if name == found.method)
         record = p.SignatureRecord(method, found.signer_identity, found.timestamp, found.verified, **dict(found.details))
         return p.RecordReply(request.data, record)
 
