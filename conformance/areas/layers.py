@@ -150,9 +150,11 @@ def grants_merge_by_key(session: Session, budget: Budget) -> None:
 
     law(({"a": lists[2], "b": lists[1]}, {"a": lists[1]}))
     law(({"a": lists[3], "b": lists[2]}, {"a": lists[0], "x": lists[1]}))
-    name_of: st.SearchStrategy[str] = st.sampled_from(names)
-    list_of: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(lists)
-    drawn = st.dictionaries(name_of, list_of, max_size=3)
+
+    def listed(at: int) -> tuple[str, ...]:
+        return lists[at]
+
+    drawn = st.dictionaries(st.sampled_from(names).map(str), st.integers(0, len(lists) - 1).map(listed), max_size=3)
     budget.for_all(st.tuples(drawn, drawn), law, max_examples=15)
 
 
