@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.areas import auditing, capability_texts, covering, granting
+from conformance.areas import auditing, capability_texts, covering, granting, guarded_flows, rights
 from conformance.checks import Budget
 from conformance.errors import Violation
 from conformance.models import capabilities as model
@@ -12,6 +12,7 @@ from conformance.models.rotation import files_after
 from conformance.subjects.inprocess import InProcess
 from conformance.subjects.reference import ReferenceParts, SecurityParts, reference_subject
 from conformance.subjects.session import Session
+from torvyn_ref.config import load
 from torvyn_ref.security.audit import AuditLog
 from torvyn_ref.security.capability import Capability, parse
 from torvyn_ref.security.kinds import SCOPE_TYPES, Kind
@@ -155,3 +156,39 @@ def test_a_number_that_gets_another_digit_on_the_way_is_no_fault():
             return event
 
     assert judge(auditing.rotated_in_time, "CAP-052", audit=Going)
+
+
+def run(check, rule, **parts):
+    budget = Budget(rules=(rule,))
+    check(Session(InProcess(reference_subject(ReferenceParts(**parts)))), budget)
+    return budget.evaluations[rule]
+
+
+def test_strict_mode_may_be_the_only_one():
+    def strictly(path, **options):
+        return load(path, **{**options, "overrides": {"security.strict_allocation": True}})
+
+    assert run(guarded_flows.allocation_is_implied, "CAP-038", load_project=strictly)
+
+
+def test_strict_mode_that_refuses_what_is_granted_is_caught():
+    def never(path, **options):
+        project = load(path, **options)
+        if project.security.strict_allocation:
+            grants = project.security.model_copy(update={"grants": {}})
+            return replace(project, manifest=project.manifest.model_copy(update={"security": grants}))
+        return project
+
+    with pytest.raises(Violation, match="in strict mode"):
+        run(guarded_flows.allocation_is_implied, "CAP-038", load_project=never)
+
+
+def test_a_host_may_link_an_interface_that_opens_nothing():
+    """WASI's environment without a grant, and without variables: nothing is reached."""
+
+    def linked(sandbox):
+        if "environment:read" in sandbox.capabilities:
+            return sandbox
+        return replace(sandbox, capabilities=sandbox.capabilities | {"environment:read"}, environment={})
+
+    assert run(rights.only_what_was_resolved_is_linked, "CAP-041", sandbox=linked)
