@@ -55,6 +55,9 @@ def render_run(report: RunReport) -> str:
     console.print()
     for reason in report.reasons:
         console.print(_plain(f"- {reason}"))
+    untestable = [rule.id for rule in report.rules if rule.message.startswith("untestable: ")]
+    if untestable:
+        console.print(_plain(f"untested for good, by a reviewed reason (`explain` says it): {', '.join(untestable)}"))
     for table, coverage in report.coverage.items():
         met = len(coverage.cells) - len(coverage.unreached)
         left = f"; not reached: {', '.join(coverage.unreached)}" if coverage.unreached else ""

@@ -102,7 +102,18 @@ def test_people_read_text_while_the_report_goes_to_a_file(call, tmp_path):
     code, out, _ = call("run", "--subject", "reference", "--rules", "WMK-004", "--report", str(target))
     assert code == 2
     assert out.startswith("indeterminate")
+    assert "untested for good" not in out
     assert json.loads(target.read_text())["counts"]["pass"] == 1
+
+
+def test_what_no_check_can_reach_is_named_in_the_verdict(call, tmp_path, monkeypatch):
+    (tmp_path / "nobody.py").write_text(
+        "from conformance.subjects.inprocess import PythonSubject\ndef make(): return PythonSubject('nobody', '0')"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    _, out, _ = call("run", "--subject", "python:nobody:make")
+    assert "untested for good, by a reviewed reason (`explain` says it): POOL-018, CREDIT-014" in out
 
 
 def test_a_device_is_written_to_and_never_replaced(call, tmp_path):
@@ -165,7 +176,7 @@ def test_rules_lists_every_rule_with_its_status(call, rulebook):
     lines = json.loads(out)
     assert code == 0
     assert [line["id"] for line in lines] == [rule.id for rule in rulebook]
-    assert {line["status"] for line in lines} == {"checked", "untested", "untestable"}
+    assert {line["status"] for line in lines} == {"checked", "untestable"}
     assert all(bool(line["checks"]) == (line["status"] == "checked") for line in lines)
 
 
