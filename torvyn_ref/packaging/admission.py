@@ -1,4 +1,8 @@
-"""What stands between a packed component and its first call: provenance, versions, signature (OCI-026, OCI-028, OCI-030)."""
+"""What stands between a packed component and its first call: provenance, versions, signature (OCI-026, OCI-028, OCI-030).
+
+`resolve` holds provenance and versions against every artifact. Signatures are asked for by `admit` alone: neither the manifest nor the
+command line has a place yet where an operator could say which keys are trusted.
+"""
 
 from __future__ import annotations
 
