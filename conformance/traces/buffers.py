@@ -117,8 +117,10 @@ class OneBufferForAllBranches(Monitor):
                 self._enqueued(event, buffer)
             case e.Dequeued(buffer=str(buffer)):
                 self.using[self.view.consumer_of(event.stream)] = buffer
-            case e.Returned() if event.stage in self.using:
+            case e.Returned() | e.ErrorReported(cause="circuit-open") if event.stage in self.using:  # a circuit answers without a call
                 self.waiting[self.using.pop(event.stage)] -= 1
+            case e.Dropped(reason="discarded") if (key := (self.view.producer_of(event.stream), event.seq)) in self.sent:
+                self.waiting[self.sent[key]] -= 1
             case e.BufferEvent(op="release") if event.buffer in self.waiting:
                 left = self.waiting.pop(event.buffer)
                 self.expect(left <= 0, f"{event.buffer} was released while branches still need it", expected=0, found=left)

@@ -8,7 +8,7 @@ from msgspec.structs import replace as with_
 
 from conformance.strategies import ANYTHING, LOSSLESS, OPTIONAL, flows
 from conformance.subjects.connect import Connection, find
-from conformance.subjects.protocol import Answer, EdgeSpec, FlowSettings, FlowSpec, Script, StageSpec
+from conformance.subjects.protocol import Answer, EdgeSpec, FlowSettings, FlowSpec, Schedule, Script, StageSpec
 from conformance.traces.check import monitors, watch
 from conformance.traces.offered import claimed
 from conformance.traces.search import run_flow
@@ -69,12 +69,44 @@ ONCE_AWAY = Script((Answer("emit"), Answer("error", kind="unavailable")), Answer
 LOST = Script((Answer("route", ports=("a", "nope")),), Answer("route", ports=("a",)))
 PACED = EdgeSpec("m", "k", capacity=2, policy="rate-limit", rate_per_s=1000.0)
 
+FLUSHED = FlowSpec(
+    (
+        StageSpec("s", "source", Script((), Answer("end"))),
+        StageSpec("m", "aggregator", Script((), Answer("drop"), flush=Answer("emit", count=4))),
+        StageSpec("k", "sink", Script((Answer("error", kind="unavailable"),), Answer("ready"))),
+    ),
+    (INTO, EdgeSpec("m", "k", capacity=1)),
+    settings=FlowSettings(error_policy="log-and-continue", breaker_threshold=1, breaker_cooldown_ms=1),
+)
+
 RIGHT = {
+    "a flush goes on behind an open circuit": FLUSHED,
     "an element waits for its consumer's own rate": line(Script((), Answer("emit")), out=PACED),
     "a producer is paced": line(Script((), Answer("emit")), into=with_(PACED, source="s", target="m")),
     "an open circuit fails elements without a call": line(ONCE_AWAY, error_policy="skip", breaker_threshold=1, breaker_cooldown_ms=1),
     "a router's unknown port is tried again": line(LOST, "router", out=EdgeSpec("m", "k", "a"), error_policy="retry", max_retries=1),
 }
+
+
+def test_a_router_whose_branches_are_discarded_is_not_accused():
+    routed = FlowSpec(
+        (
+            SOURCE,
+            StageSpec("m", "router", Script((Answer("route", ports=("a", "b")), Answer("trap")), Answer("route", ports=("a",)))),
+            StageSpec("k", "sink", Script((), Answer("pause"))),
+            StageSpec("l", "sink", Script((), Answer("pause"))),
+        ),
+        (INTO, EdgeSpec("m", "k", "a", capacity=3), EdgeSpec("m", "l", "b", capacity=3)),
+        schedule=Schedule("producer-first"),
+        settings=FlowSettings(drain_timeout_ms=0),
+    )
+    connection = Connection(find("reference"))
+    try:
+        reply = run_flow(connection.session(), routed)
+    finally:
+        connection.close()
+    assert sum(event.__class__.__name__ == "Dropped" and event.stream in {1, 2} for event in reply.trace) == 2
+    assert watch(routed, reply.trace, ("OWN-027",), reply)["OWN-027"] > 0
 
 
 @pytest.mark.parametrize("spec", RIGHT.values(), ids=RIGHT)

@@ -211,8 +211,9 @@ class Answers(Delivery):
             self._open_circuits.append(stage)
             self._attend = True
 
-    def _shed(self, now: int) -> None:
-        """Let what arrives at a stage with an open circuit fail without a call (ERR-011)."""
+    def _shed(self, now: int) -> bool:
+        """Let what arrives at a stage with an open circuit fail without a call (ERR-011); return whether anything did."""
+        shed = False
         for stage in tuple(self._open_circuits):
             assert stage.breaker is not None
             if stage.done or stage.breaker.admits(now):
@@ -229,6 +230,8 @@ class Answers(Delivery):
                         self._pressure_changed(edge, change)
                 failure = Failure(ErrorKind.UNAVAILABLE, "the circuit is open: the component is left alone", Cause.CIRCUIT_OPEN)
                 self._failed(stage, stage.work, element, failure)
+                shed = True
+        return shed
 
     def _fault(self, stage: Stage, call: Call, failure: Failure) -> None:
         stage.faulted = True

@@ -264,8 +264,8 @@ class FlowDriver(Answers):
             self._turn_began = now  # and not when the last one ended: what others did between is not this flow's time
         if self._with_pending:
             self._deliver_pending(now)
-        if self._open_circuits:
-            self._shed(now)
+        while self._open_circuits and self._shed(now) and self._with_pending:  # what was shed has left a place for what waits
+            self._deliver_pending(now)
         if self._with_pending or self._open_circuits:
             self._attend = True
         self._set_due()
