@@ -27,9 +27,12 @@ class NobodyStarves(Monitor):
         """Nobody has waited."""
         self.sources = [name for name, shape in self.view.topology.stages.items() if shape.role == "source"]
         self.waited = dict.fromkeys(self.sources, 0)
+        self.failed: set[str] = set()
 
     def on(self, event: e.AnyEvent) -> None:
         """Count the calls that each source has watched."""
+        if isinstance(event, e.Returned) and event.outcome == "error":
+            self.failed.add(event.stage)
         if not isinstance(event, e.Called) or event.fn not in DATA_FUNCTIONS:
             return
         view = self.view
@@ -46,8 +49,10 @@ class NobodyStarves(Monitor):
         view, seen = self.view, self.view.stages[name]
         if seen.exhausted or seen.failed or seen.told_to_pause:
             return False
+        if view.spec.settings.breaker_threshold and name in self.failed:  # its circuit may be open
+            return False
         outputs = view.topology.stages[name].outputs
-        return all(view.streams[i].producible and not view.stages[view.consumer_of(i)].paused for i in outputs)
+        return all(view.streams[i].producible and view.in_time(i) and not view.stages[view.consumer_of(i)].paused for i in outputs)
 
 
 class _Batches(Monitor):

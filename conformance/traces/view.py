@@ -266,10 +266,10 @@ class View:
         if not any(self.streams[i].queue for i in shape.inputs):
             return False
         return all(
-            self.streams[i].producible and self._in_time(i) and not self.stages[self.topology.edges[i].target].paused for i in shape.outputs
+            self.streams[i].producible and self.in_time(i) and not self.stages[self.topology.edges[i].target].paused for i in shape.outputs
         )
 
-    def _in_time(self, stream: int) -> bool:
+    def in_time(self, stream: int) -> bool:
         """Tell whether a stream's rate limit, if it has one, surely lets an element in now (POLICY-009)."""
         rate, entered = self.spec.edges[stream].rate_per_s, self.streams[stream].entered
         return not rate or entered is None or self.now - entered >= 1e9 / rate

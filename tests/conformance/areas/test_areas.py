@@ -51,7 +51,16 @@ def test_a_check_does_the_same_for_the_same_seed_and_something_else_for_another(
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
 def test_a_check_that_needs_a_claim_asks_for_it(check):
-    assert set(check.requires) <= {*Capability, "audit", "by-hand", "flows", "signals", "stream_defaults", "virtual_clock"}
+    assert set(check.requires) <= {
+        *Capability,
+        "audit",
+        "by-hand",
+        "flows",
+        "shutdown_meanwhile",
+        "signals",
+        "stream_defaults",
+        "virtual_clock",
+    }
     assert check.summary.endswith(".")
 
 
