@@ -8,6 +8,7 @@ from conformance.subjects.reference import reference_subject
 from conformance.subjects.session import Session
 
 
+@pytest.mark.judged
 @pytest.mark.parametrize("check", tuple(all_checks()), ids=lambda check: check.name)
 def test_the_reference_passes_a_check_which_has_evaluated_all_its_rules(check):
     budget = check.budget(Depth.QUICK, 1)
