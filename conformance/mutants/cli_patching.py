@@ -18,7 +18,8 @@ def get(module: ModuleType, name: str) -> Any:
 
 
 def put(module: ModuleType, name: str, value: object) -> None:
-    """Replace a part of a module."""
+    """Replace a part of a module, which must be there: a fault that hits nothing is none."""
+    getattr(module, name)
     setattr(module, name, value)
 
 
