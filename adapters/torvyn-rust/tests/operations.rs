@@ -113,9 +113,10 @@ fn the_table_has_every_operation_that_is_answered_and_none_that_is_declined() {
     let mut declined = BTreeSet::new();
     for facet in ["resources.rs", "streams.rs", "flows/mod.rs"] {
         let source = fs::read_to_string(here(&format!("src/facets/{facet}"))).expect("a facet");
+        let flat = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "("); // rustfmt breaks long entries
         let names = strings(&source).into_iter().filter(|name| name.contains('.') && !name.contains(' ') && !name.ends_with('/'));
         for name in names.filter(|name| ["resources.", "streams.", "flows."].iter().any(|facet| name.starts_with(facet))) {
-            if source.contains(&format!("(\"{name}\",")) {
+            if flat.contains(&format!("(\"{name}\",")) {
                 declined.insert(name);
             } else {
                 answered.insert(name);
