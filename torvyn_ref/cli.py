@@ -13,7 +13,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from torvyn_ref import session, summary, tracing
+from torvyn_ref import is_compiled, session, summary, tracing
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.commands.benching import bench
 from torvyn_ref.commands.checking import check, link
@@ -62,7 +62,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer's signature
     if wanted:
-        sys.stdout.write(f"torvyn-ref {metadata.version('torvyn-conformance')} (wasmtime {metadata.version('wasmtime')})\n")
+        compiled = ", compiled" if is_compiled() else ""
+        sys.stdout.write(f"torvyn-ref {metadata.version('torvyn-conformance')} (wasmtime {metadata.version('wasmtime')}{compiled})\n")
         raise typer.Exit
 
 

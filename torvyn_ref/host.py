@@ -316,11 +316,12 @@ class _Sums(Observer):
 
     def __init__(self, guards: Sequence[Guard]) -> None:
         self._guards = guards
+        self._due = 0
 
     def yielded(self, at: int, executions: int) -> None:  # noqa: ARG002 -- the observer's signature
-        """Ask each whether it is time."""
-        for guard in self._guards:
-            guard.tick()
+        """Ask each whether it is time, once it can be."""
+        if at >= self._due:
+            self._due = min(guard.tick() for guard in self._guards)
 
 
 def _manager_config(project: Project) -> ManagerConfig:

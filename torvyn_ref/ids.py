@@ -7,7 +7,7 @@ above its index (`generation << 32 | index`, spec/resources.md D-44), so that on
 from __future__ import annotations
 
 from itertools import count
-from typing import NewType
+from typing import Final, NewType
 
 Handle = NewType("Handle", int)
 """A buffer handle: generation in the high 32 bits, slot index in the low 32."""
@@ -18,11 +18,11 @@ Owner = NewType("Owner", int)
 FlowId = NewType("FlowId", int)
 StreamId = NewType("StreamId", int)
 
-HOST = Owner(0)
-TRANSIT = Owner(-1)
+HOST: Final = Owner(0)
+TRANSIT: Final = Owner(-1)
 
-U32_MAX = 0xFFFF_FFFF
-U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
+U32_MAX: Final = 0xFFFF_FFFF
+U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def make_handle(index: int, generation: int) -> Handle:

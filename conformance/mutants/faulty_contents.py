@@ -167,7 +167,8 @@ class Lending(Around):
         answer = super().call(call, argument)
         if isinstance(answer, Failure) and isinstance(argument, Element):
             guest = guest_of(self.inner)
-            guest.resources.borrow(argument.handle, guest.owner)
+            manager: Any = guest.resources
+            manager.borrow(argument.handle, guest.owner)
         return answer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from conformance.mutants.registry import register
 from conformance.subjects.reference import ReferenceParts
@@ -180,7 +181,8 @@ instance(
 def _plunder(instance: Instance, answer: Answer) -> Answer:
     guest = guest_of(instance)
     if isinstance(answer, Failure) and not answer.poisoned:
-        for seen in guest.resources.live():
+        manager: Any = guest.resources
+        for seen in manager.live():
             if seen.owner == guest.owner:
                 guest.resources.release(seen.handle, guest.owner)
     return answer

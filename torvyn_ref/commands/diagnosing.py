@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from torvyn_ref import config
+from torvyn_ref import config, is_compiled
 from torvyn_ref.commands.shared import HERE, Format, FormatOption, ManifestOption, ProjectArgument, project_at, reported
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.terminal import Exit, mark, plain, print_json, say
@@ -62,7 +62,7 @@ def doctor(project: ProjectArgument = HERE, manifest: ManifestOption = None, for
 
 
 def _checks(project: Path) -> Iterator[Check]:
-    yield Check("torvyn-ref", ok=True, found=metadata.version("torvyn-conformance"))
+    yield Check("torvyn-ref", ok=True, found=metadata.version("torvyn-conformance") + (" (compiled)" if is_compiled() else ""))
     for tool, (question, fix) in TOOLS.items():
         said = _ask(tool, question)
         yield Check(tool, said is not None, said or "not found, or it does not answer", "" if said is not None else fix)

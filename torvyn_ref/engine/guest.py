@@ -14,21 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from torvyn_ref.calls import FlowContext
 from torvyn_ref.clock import Clock
 from torvyn_ref.engine.imports import Deferred, GuestFault, WitError
-from torvyn_ref.engine.protocol import AllocationGate
+from torvyn_ref.engine.protocol import AllocationGate, Buffers
 from torvyn_ref.ids import U32_MAX, U64_MAX, FlowId, Handle, Owner
-from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError, ResourceManager
+from torvyn_ref.resources import MAX_BUFFER_BYTES, ResourceError
 
 _T = TypeVar("_T")
 
-CONTEXT_REP = 1
+CONTEXT_REP: Final = 1
 """The rep of the one `flow-context` that an instance ever sees."""
 
-MAX_HANDLES = 1024
+MAX_HANDLES: Final = 1024
 """Buffer handles that one instance may hold when it asks for another, spent ones included (CAP-055): what a guest never drops must not grow
 without end."""
 
@@ -43,9 +43,9 @@ class WitBufferError(WitError):
         return detail
 
 
-_TO_WIT = {"capacity-exceeded": "capacity-exceeded", "out-of-bounds": "out-of-bounds"}
-_ALLOCATION = frozenset({"budget-exceeded", "allocation-failed", "pool-exhausted"})
-_TAKEN_BACK = frozenset({"stale-handle", "not-allocated"})
+_TO_WIT: Final = {"capacity-exceeded": "capacity-exceeded", "out-of-bounds": "out-of-bounds"}
+_ALLOCATION: Final = frozenset({"budget-exceeded", "allocation-failed", "pool-exhausted"})
+_TAKEN_BACK: Final = frozenset({"stale-handle", "not-allocated"})
 
 
 def told_to_guest(error: ResourceError) -> WitBufferError | GuestFault | None:
@@ -71,7 +71,7 @@ def _checked(operation: Callable[..., _T], *arguments: Any, **options: Any) -> _
         raise _told(error) from error
 
 
-LONG_READ = 131_072
+LONG_READ: Final = 131_072
 """Bytes from which a read goes from the buffer straight into the guest: below, asking for the size first costs more than the copy."""
 
 
@@ -80,7 +80,7 @@ class DeferredRead(Deferred):
 
     __slots__ = ("_handle", "_owner", "_resources", "_size")
 
-    def __init__(self, resources: ResourceManager, handle: Handle, owner: Owner, size: int) -> None:
+    def __init__(self, resources: Buffers, handle: Handle, owner: Owner, size: int) -> None:
         self._resources = resources
         self._handle = handle
         self._owner = owner
@@ -113,7 +113,7 @@ class GuestHost:
 
     def __init__(
         self,
-        resources: ResourceManager,
+        resources: Buffers,
         owner: Owner,
         flow: FlowId,
         clock: Clock,

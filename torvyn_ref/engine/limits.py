@@ -10,23 +10,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
 
-PERIOD_MS = 10
+PERIOD_MS: Final = 10
 """Between two ticks; a timeout is exact to about one period."""
 
-UNMETERED = U64_MAX
+UNMETERED: Final = U64_MAX
 """The fuel of a call without a limit: wasmtime meters every store of an engine that meters any."""
 
-NO_DEADLINE = 1 << 62
+NO_DEADLINE: Final = 1 << 62
 """Ticks until the deadline of a call without a timeout: longer than anything lasts."""
 
-UNTIMED_TICKS = 64
+UNTIMED_TICKS: Final = 64
 """Ticks until the deadline of a call without a timeout that can be interrupted: nobody ticks while it runs, but to interrupt it."""
 
-MOST_AHEAD = 50_000
+MOST_AHEAD: Final = 50_000
 """Ticks that are run ahead in one period, at most: more than eight minutes. A longer deadline takes some periods to be reached."""
 
 
@@ -68,7 +69,7 @@ class EpochTicker:
         self.caller: Caller | None = None
         self.advances = 0
         self.awake = not threaded
-        self._thread: threading.Thread | None = None
+        self._ticking: threading.Thread | None = None
 
     @staticmethod
     def ticks(timeout_ms: int) -> int:
@@ -111,19 +112,19 @@ class EpochTicker:
         with self._work:
             self.awake = True
             self._work.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
-                self._thread.start()
+            if self._ticking is None:
+                self._ticking = threading.Thread(target=self._run, name="torvyn-epoch", daemon=True)
+                self._ticking.start()
 
     @property
     def is_alive(self) -> bool:
         """Tell whether the thread is there."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._ticking is not None and self._ticking.is_alive()
 
     @property
     def is_asleep(self) -> bool:
         """Tell whether the thread waits for a timed call to begin, rather than for a period to end."""
-        return self._thread is not None and not self.awake
+        return self._ticking is not None and not self.awake
 
     def close(self) -> None:
         """Stop the thread and wait for it; idempotent."""
@@ -131,8 +132,8 @@ class EpochTicker:
         self._stop.set()
         with self._work:
             self._work.notify()
-        if self._thread is not None:
-            self._thread.join()
+        if self._ticking is not None:
+            self._ticking.join()
         self.awake = False
 
     def _run(self) -> None:

@@ -13,8 +13,8 @@ from typing import Protocol, runtime_checkable
 
 from torvyn_ref.calls import Answer, Call, Element, FlowContext, Role, Signal
 from torvyn_ref.clock import Clock
-from torvyn_ref.ids import FlowId, Owner
-from torvyn_ref.resources import ResourceManager
+from torvyn_ref.ids import FlowId, Handle, Owner
+from torvyn_ref.resources import Reclaimed, ResourceManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,62 @@ class Limits:
     memories: int = 1
     table_elements: int = 10_000
     call_timeout_ms: int | None = 5_000
+
+
+class Buffers(Protocol):
+    """What a guest's view needs of the resource manager, whose methods these are; a judge may put itself in between."""
+
+    def allocate(self, owner: Owner, request: int, flow: FlowId, *, now_ns: int = 0) -> Handle:
+        """Give a new mutable buffer."""
+        ...
+
+    def clone(self, handle: Handle, caller: Owner, flow: FlowId, *, now_ns: int = 0) -> Handle:
+        """Give a copy of a buffer."""
+        ...
+
+    def write(self, handle: Handle, caller: Owner, offset: int, data: bytes | memoryview) -> int:
+        """Write at an offset, and return the size."""
+        ...
+
+    def append(self, handle: Handle, caller: Owner, data: bytes | memoryview) -> int:
+        """Write at the end, and return the size."""
+        ...
+
+    def freeze(self, handle: Handle, caller: Owner) -> None:
+        """Make it immutable."""
+        ...
+
+    def set_content_type(self, handle: Handle, caller: Owner, content_type: str) -> None:
+        """Say what it holds."""
+        ...
+
+    def release(self, handle: Handle, caller: Owner) -> None:
+        """End its life."""
+        ...
+
+    def size(self, handle: Handle) -> int:
+        """Return its size in bytes."""
+        ...
+
+    def capacity(self, handle: Handle) -> int:
+        """Return its capacity in bytes."""
+        ...
+
+    def content_type(self, handle: Handle) -> str:
+        """Return what it holds."""
+        ...
+
+    def read(self, handle: Handle, reader: Owner, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a range of its bytes."""
+        ...
+
+    def read_into(self, handle: Handle, reader: Owner, target: memoryview) -> None:
+        """Copy all of it to `target`."""
+        ...
+
+    def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
+        """Take back all that a component owns."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +123,11 @@ class Sandbox:
     allocations: AllocationGate | None = None
     entropy: Entropy = os.urandom
     wait: Wait | None = None
+
+    @property
+    def buffers(self) -> Buffers:
+        """Return the resources as a guest needs them."""
+        return self.resources
 
 
 class OutputSink(Protocol):

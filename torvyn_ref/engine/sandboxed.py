@@ -33,7 +33,7 @@ class SandboxedInstance:
         self.role = role
         self.has_lifecycle = has_lifecycle
         self.fuel_used = 0
-        self._guest = GuestHost(sandbox.resources, sandbox.owner, sandbox.flow, sandbox.clock, sandbox.context, sandbox.allocations)
+        self._guest = GuestHost(sandbox.buffers, sandbox.owner, sandbox.flow, sandbox.clock, sandbox.context, sandbox.allocations)
         self._wasi = WasiHost(sandbox)
         self._ticker = ticker
         limits = sandbox.limits

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import WasmtimeError, component
@@ -29,10 +29,10 @@ from torvyn_ref.engine.stock_link import RESOURCE_IDS, Border, Plan, link, make_
 from torvyn_ref.engine.stock_types import Resources, record
 from torvyn_ref.errors import TorvynError, raise_all
 
-_MAGIC = b"\0asm"
-_CORE_MODULE = b"\x01\x00\x00\x00"
-_BUFFER = RESOURCE_IDS["buffer"]
-_CONTEXT = RESOURCE_IDS["flow-context"]
+_MAGIC: Final = b"\0asm"
+_CORE_MODULE: Final = b"\x01\x00\x00\x00"
+_BUFFER: Final = RESOURCE_IDS["buffer"]
+_CONTEXT: Final = RESOURCE_IDS["flow-context"]
 
 
 class StockEngine:
@@ -106,7 +106,7 @@ class _Export:
 class StockCompiled:
     """A compiled component. What it imports and exports is read once."""
 
-    engine_name = StockEngine.name
+    engine_name = "stock"
     fallback_reason = None
 
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, compiled: Component, where: str) -> None:
@@ -135,7 +135,7 @@ class StockCompiled:
             instance.start(self._component, self._plan, exports)
         except BaseException as error:
             instance.close()
-            sandbox.resources.force_reclaim(sandbox.owner)
+            sandbox.buffers.force_reclaim(sandbox.owner)
             if isinstance(error, WasmtimeError):
                 raise self.instantiation_failed(failure_of(error, instance.border.fault)) from error
             raise

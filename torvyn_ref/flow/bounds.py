@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from torvyn_ref.calls import Call
 from torvyn_ref.flow.settings import FlowSettings
@@ -20,7 +20,7 @@ class CallBounds(NamedTuple):
     drop_at: int | None
 
 
-UNBOUND = CallBounds(None, None)
+UNBOUND: Final = CallBounds(None, None)
 
 
 def call_bounds(

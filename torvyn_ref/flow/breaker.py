@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from torvyn_ref.errors import TorvynError
 
@@ -48,7 +49,7 @@ class CircuitEvent(StrEnum):
     UNAVAILABLE = "unavailable once more"
 
 
-TRANSITIONS: Mapping[tuple[Circuit, CircuitEvent], Circuit] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[Circuit, CircuitEvent], Circuit]] = MappingProxyType(
     {
         (Circuit.CLOSED, CircuitEvent.TOO_MANY): Circuit.OPEN,
         (Circuit.OPEN, CircuitEvent.COOLED): Circuit.HALF_OPEN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from torvyn_ref.flow.states import FlowEvent
 
@@ -20,7 +21,7 @@ class Reason(StrEnum):
     STALLED = "stalled"
 
 
-TERMINAL_EVENT: Mapping[Reason, FlowEvent] = MappingProxyType(
+TERMINAL_EVENT: Final[Mapping[Reason, FlowEvent]] = MappingProxyType(
     {
         Reason.SOURCE_COMPLETE: FlowEvent.COMPLETED,
         Reason.OPERATOR_REQUEST: FlowEvent.CANCELLED,

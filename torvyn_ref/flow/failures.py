@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from torvyn_ref.calls import Cause, Failure
 
-FIRST_BACKOFF_NS = 1_000_000
-LAST_BACKOFF_NS = 100_000_000
+FIRST_BACKOFF_NS: Final = 1_000_000
+LAST_BACKOFF_NS: Final = 100_000_000
 
 
 class ErrorPolicyKind(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow.breaker import BreakerSettings
@@ -11,11 +12,11 @@ from torvyn_ref.flow.failures import ErrorPolicy
 from torvyn_ref.flow.stage import Invoke
 from torvyn_ref.ids import Owner
 
-MICROSECOND = 1_000
-MILLISECOND = 1_000_000
-WATCHDOG_NS = 10 * MILLISECOND
+MICROSECOND: Final = 1_000
+MILLISECOND: Final = 1_000_000
+WATCHDOG_NS: Final = 10 * MILLISECOND
 """A flow that has kept its turn for longer is told of (SCHED-011)."""
-HARD_CEILING = 256
+HARD_CEILING: Final = 256
 """The most stage executions between two yields (SCHED-008)."""
 
 
@@ -29,7 +30,7 @@ class Priority(StrEnum):
     BACKGROUND = "background"
 
 
-BATCH = {Priority.CRITICAL: 128, Priority.HIGH: 64, Priority.NORMAL: 32, Priority.LOW: 16, Priority.BACKGROUND: 8}
+BATCH: Final = {Priority.CRITICAL: 128, Priority.HIGH: 64, Priority.NORMAL: 32, Priority.LOW: 16, Priority.BACKGROUND: 8}
 
 
 class FanOut(StrEnum):
@@ -129,7 +130,7 @@ class Pause(StrEnum):
     DONE = "done"
 
 
-YIELD = Pause.YIELD
-DONE = Pause.DONE
+YIELD: Final = Pause.YIELD
+DONE: Final = Pause.DONE
 
 Step = Invoke | Wait | Pause

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from torvyn_ref.calls import DATA_CALL, Call, Element, Role, Signal
 from torvyn_ref.flow.breaker import CircuitBreaker
@@ -11,8 +12,8 @@ from torvyn_ref.flow.topology import EdgeDef
 from torvyn_ref.ids import Owner
 from torvyn_ref.streams import Stream
 
-FIRST_PROBE_NS = 1_000_000
-LAST_PROBE_NS = 100_000_000
+FIRST_PROBE_NS: Final = 1_000_000
+LAST_PROBE_NS: Final = 100_000_000
 
 
 class Invoke:

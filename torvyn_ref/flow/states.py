@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from torvyn_ref.errors import TorvynError
 
@@ -41,7 +42,7 @@ class FlowEvent(StrEnum):
 
 _S, _E = FlowState, FlowEvent
 
-TRANSITIONS: Mapping[tuple[FlowState, FlowEvent], FlowState] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[FlowState, FlowEvent], FlowState]] = MappingProxyType(
     {
         (_S.CREATED, _E.VALIDATED): _S.VALIDATED,
         (_S.CREATED, _E.FAILED): _S.FAILED,
@@ -55,10 +56,10 @@ TRANSITIONS: Mapping[tuple[FlowState, FlowEvent], FlowState] = MappingProxyType(
     }
 )
 
-LEGAL: frozenset[tuple[FlowState, FlowState]] = frozenset((old, new) for (old, _), new in TRANSITIONS.items())
+LEGAL: Final[frozenset[tuple[FlowState, FlowState]]] = frozenset((old, new) for (old, _), new in TRANSITIONS.items())
 """The 9 legal pairs of the 64."""
 
-TERMINAL = frozenset({_S.COMPLETED, _S.CANCELLED, _S.FAILED})
+TERMINAL: Final = frozenset({_S.COMPLETED, _S.CANCELLED, _S.FAILED})
 
 
 def check_transition(old: FlowState, new: FlowState) -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from torvyn_ref.errors import TorvynError
 
-SECOND = 1_000_000_000
+SECOND: Final = 1_000_000_000
 
-_STEPS = (100, 250, 500)
-LATENCY_NS = (*(step * 10**decade for decade in range(8) for step in _STEPS), 10 * SECOND)
+_STEPS: Final = (100, 250, 500)
+LATENCY_NS: Final = (*(step * 10**decade for decade in range(8) for step in _STEPS), 10 * SECOND)
 """Upper edges of the 25 latency buckets, in nanoseconds: 100 ns to 10 s."""
 
-SIZE_BYTES = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
+SIZE_BYTES: Final = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 """Upper edges of the 10 size buckets, in bytes."""
 
-PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 """The percentiles that a snapshot holds."""
 
-_NONE_YET = 1 << 63  # above every value: 292 years
+_NONE_YET: Final = 1 << 63  # above every value: 292 years
 
-_PRECISION = 1000  # percentiles are exact to a thousandth of a percent; integer arithmetic keeps 99.9 % of 1000 at rank 999
+_PRECISION: Final = 1000  # percentiles are exact to a thousandth of a percent; integer arithmetic keeps 99.9 % of 1000 at rank 999
 
 
 class Histogram:

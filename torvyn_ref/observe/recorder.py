@@ -7,6 +7,7 @@ It writes into objects that exist already, and raises nothing into the flow: an 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, Failure, Output, Signal
 from torvyn_ref.events import Observer, Watched
@@ -20,7 +21,7 @@ from torvyn_ref.observe.metrics import FlowMetrics, Registry
 _PUSH, _PULL = Call.PUSH, Call.PULL  # in Python 3.11 an enum member costs 90 ns through its class
 
 
-_ELEMENT_EVENTS = frozenset({"enqueued", "dequeued", "dropped"})
+_ELEMENT_EVENTS: Final = frozenset({"enqueued", "dequeued", "dropped"})
 
 
 class MetricsObserver(Observer):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,11 +28,11 @@ from torvyn_ref.flow import DONE, FlowDriver, FlowReport, FlowState, Invoke, Rea
 from torvyn_ref.ids import FlowId
 from torvyn_ref.resources import ResourceManager
 
-ENDED_KEPT = 1024
+ENDED_KEPT: Final = 1024
 """Flows that are over and still known by their ids; of older ones only the count is kept, so that a reactor may run for ever."""
 
-SOLO_NS = 1_000_000
-SOLO_YIELDS = 16
+SOLO_NS: Final = 1_000_000
+SOLO_YIELDS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import anyio
 
@@ -20,10 +21,10 @@ from torvyn_ref.engine.scripted import Guest
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.resources import MAX_BUFFER_BYTES
 
-READ_AHEAD = 64
+READ_AHEAD: Final = 64
 """Lines kept ready; reading goes on when fewer are left."""
 
-_CHUNK = 65536
+_CHUNK: Final = 65536
 
 
 class Gate(StrEnum):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torvyn_ref.ids import HOST, Owner, show_owner
 from torvyn_ref.resources.errors import ResourceError
 
-DEFAULT_BUDGET_BYTES = 64 * 1024 * 1024
+DEFAULT_BUDGET_BYTES: Final = 64 * 1024 * 1024
 
 
 class Account:

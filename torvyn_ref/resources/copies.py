@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner
 
@@ -71,7 +72,7 @@ class CopyStats:
         return sum(route.bytes for route in self.routes if route.component == component)
 
 
-SUSPICIOUS_AMPLIFICATION = 3.0
+SUSPICIOUS_AMPLIFICATION: Final = 3.0
 """A stage above this copies more than reading and writing each element once can explain (COPY-017)."""
 
 

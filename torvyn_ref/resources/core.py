@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from torvyn_ref.events import Observer
 from torvyn_ref.ids import HOST, TRANSIT, FlowId, Owner, show_handle, show_owner
@@ -15,10 +16,10 @@ from torvyn_ref.resources.pools import LONG_SCRUB, ZEROS, Pools
 from torvyn_ref.resources.records import Inspection, Loan, ManagerConfig, Reclaimed
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
-_LAST_BORROW_ENDS = successors(ResourceEvent.LAST_BORROW_ENDS)
-_FORCE = successors(ResourceEvent.FORCE)
-_BORROWED = ResourceState.BORROWED
-_LEASED = ResourceState.LEASED
+_LAST_BORROW_ENDS: Final = successors(ResourceEvent.LAST_BORROW_ENDS)
+_FORCE: Final = successors(ResourceEvent.FORCE)
+_BORROWED: Final = ResourceState.BORROWED
+_LEASED: Final = ResourceState.LEASED
 
 
 class ManagerCore:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from torvyn_ref.errors import TorvynError
 
-CODES = {
+CODES: Final = {
     "stale-handle": "E0300",
     "not-owner": "E0301",
     "not-allocated": "E0302",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torvyn_ref.ids import U32_MAX, FlowId, Handle, Owner, make_handle, show_handle
 from torvyn_ref.resources.copies import FlowBook
 from torvyn_ref.resources.errors import ResourceError
@@ -9,7 +11,7 @@ from torvyn_ref.resources.leases import Lease, LeaseId
 from torvyn_ref.resources.pools import Block
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
-_ALLOCATED = successors(ResourceEvent.ALLOCATE)[ResourceState.POOLED]
+_ALLOCATED: Final = successors(ResourceEvent.ALLOCATE)[ResourceState.POOLED]
 
 
 class Entry:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Final, NewType
 
 from torvyn_ref.ids import HOST, Handle, Owner, show_handle, show_owner
 from torvyn_ref.resources.errors import ResourceError
@@ -37,8 +37,8 @@ LeaseId = NewType("LeaseId", int)
 ScopeId = NewType("ScopeId", int)
 """A scope's number, never used again in a manager."""
 
-_LEASE = successors(ResourceEvent.LEASE)
-_LAST_LEASE_ENDS = successors(ResourceEvent.LAST_LEASE_ENDS)
+_LEASE: Final = successors(ResourceEvent.LEASE)
+_LAST_LEASE_ENDS: Final = successors(ResourceEvent.LAST_LEASE_ENDS)
 
 
 class LeaseKind(StrEnum):

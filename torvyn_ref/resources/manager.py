@@ -10,10 +10,11 @@ taken by `acquire` and `finally: release`, which is cheaper than `with`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner, show_handle, show_owner
 from torvyn_ref.resources.copies import CopyReason
 from torvyn_ref.resources.errors import ResourceError
-from torvyn_ref.resources.leasing import Leasing
 from torvyn_ref.resources.observation import Observation
 from torvyn_ref.resources.pools import MAX_BUFFER_BYTES, Block, Tier
 from torvyn_ref.resources.records import FlowRelease, Inspection, ManagerConfig, Reclaimed
@@ -21,18 +22,18 @@ from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
 __all__ = ["CONTENT_TYPE_BYTES", "FlowRelease", "Inspection", "ManagerConfig", "Reclaimed", "ResourceManager"]
 
-CONTENT_TYPE_BYTES = 63
+CONTENT_TYPE_BYTES: Final = 63
 """Content types are cut to this many bytes of UTF-8, on a character boundary (BUF-025)."""
 
-_BORROW = successors(ResourceEvent.BORROW)
-_LAST_BORROW_ENDS = successors(ResourceEvent.LAST_BORROW_ENDS)
-_BEGIN_TRANSFER = successors(ResourceEvent.BEGIN_TRANSFER)
-_COMPLETE_TRANSFER = successors(ResourceEvent.COMPLETE_TRANSFER)
-_RELEASE = successors(ResourceEvent.RELEASE)
-_OWNED = ResourceState.OWNED
+_BORROW: Final = successors(ResourceEvent.BORROW)
+_LAST_BORROW_ENDS: Final = successors(ResourceEvent.LAST_BORROW_ENDS)
+_BEGIN_TRANSFER: Final = successors(ResourceEvent.BEGIN_TRANSFER)
+_COMPLETE_TRANSFER: Final = successors(ResourceEvent.COMPLETE_TRANSFER)
+_RELEASE: Final = successors(ResourceEvent.RELEASE)
+_OWNED: Final = ResourceState.OWNED
 
 
-class ResourceManager(Leasing, Observation):
+class ResourceManager(Observation):
     """All buffers of one host: handles, owners, borrows, leases, budgets, pools and the copy ledger.
 
     Attributes:

@@ -6,13 +6,13 @@ from collections import Counter
 
 from torvyn_ref.ids import FlowId, Handle, Owner
 from torvyn_ref.resources.copies import CopyStats
-from torvyn_ref.resources.core import ManagerCore
+from torvyn_ref.resources.leasing import Leasing
 from torvyn_ref.resources.pools import Tier, TierMetrics
 from torvyn_ref.resources.records import Balance, Holding, Inspection
 from torvyn_ref.resources.states import ResourceState
 
 
-class Observation(ManagerCore):
+class Observation(Leasing):
     """Each method returns what was true at one instant, whatever other threads do."""
 
     def size(self, handle: Handle) -> int:

@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from ctypes import addressof, c_char, memset
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torvyn_ref.resources.errors import ResourceError
 
 if TYPE_CHECKING:
     from torvyn_ref.resources.handles import Entry
 
-MAX_BUFFER_BYTES = 16 * 1024 * 1024
+MAX_BUFFER_BYTES: Final = 16 * 1024 * 1024
 """The largest buffer (POOL-004)."""
 
-ZEROS = memoryview(bytes(65_536))
+ZEROS: Final = memoryview(bytes(65_536))
 
-LONG_SCRUB = 65_536
+LONG_SCRUB: Final = 65_536
 """Bytes from which a scrub does not copy zeros, but has them written: what it reads would push the buffers' bytes out of the caches."""
 
 
@@ -35,7 +35,7 @@ class Tier(StrEnum):
     HUGE = "huge"
 
 
-TIER_BYTES = {Tier.SMALL: 256, Tier.MEDIUM: 4096, Tier.LARGE: 65536, Tier.HUGE: 1048576}
+TIER_BYTES: Final = {Tier.SMALL: 256, Tier.MEDIUM: 4096, Tier.LARGE: 65536, Tier.HUGE: 1048576}
 
 
 class Exhaustion(StrEnum):
@@ -59,7 +59,7 @@ def tier_of(request: int) -> Tier:
     return next((tier for tier, capacity in TIER_BYTES.items() if request <= capacity), Tier.HUGE)
 
 
-DEFAULT_TIERS = (
+DEFAULT_TIERS: Final = (
     TierConfig(Tier.SMALL, 4096),
     TierConfig(Tier.MEDIUM, 1024),
     TierConfig(Tier.LARGE, 256),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 
 class ResourceState(StrEnum):
@@ -37,7 +38,7 @@ class ResourceEvent(StrEnum):
 
 _S, _E = ResourceState, ResourceEvent
 
-TRANSITIONS: Mapping[tuple[ResourceState, ResourceEvent], ResourceState] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[ResourceState, ResourceEvent], ResourceState]] = MappingProxyType(
     {
         (_S.POOLED, _E.ALLOCATE): _S.OWNED,
         (_S.OWNED, _E.RELEASE): _S.POOLED,
@@ -58,5 +59,5 @@ def successors(event: ResourceEvent) -> Mapping[ResourceState, ResourceState]:
     return {state: target for (state, happened), target in TRANSITIONS.items() if happened is event}
 
 
-LEGAL: frozenset[tuple[ResourceState, ResourceState]] = frozenset((state, target) for (state, _), target in TRANSITIONS.items())
+LEGAL: Final[frozenset[tuple[ResourceState, ResourceState]]] = frozenset((state, target) for (state, _), target in TRANSITIONS.items())
 """The 15 legal label pairs of the 36 (OWN-038); `Freed` is terminal, and freeing twice is harmless."""

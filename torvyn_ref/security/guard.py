@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from torvyn_ref.clock import Clock
 from torvyn_ref.errors import TorvynError
@@ -14,7 +15,7 @@ from torvyn_ref.security.grants import CapabilitySet
 from torvyn_ref.security.kinds import KINDS, Kind
 from torvyn_ref.security.scopes import PoolScope
 
-_NS_PER_MS = 1_000_000
+_NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +184,12 @@ class Guard:
             capability=str(request),
         )
 
-    def tick(self) -> None:
-        """Write the aggregates when their interval has passed; cheap when it has not."""
+    def tick(self) -> int:
+        """Write the aggregates when their interval has passed, and return the instant from which asking again makes sense, in ns."""
         self._collect()
         if self._uses and self._clock.monotonic_ns() - self._since >= self._interval_ns:
             self.flush()
+        return self._since + self._interval_ns
 
     def flush(self) -> None:
         """Write what was counted since the last time, one event per kind; the counts of all of them add up to the uses."""

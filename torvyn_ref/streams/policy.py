@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ class OverflowPolicy(StrEnum):
         return self in _LOSSLESS
 
 
-_LOSSLESS = frozenset({OverflowPolicy.BLOCK, OverflowPolicy.RATE_LIMIT})
+_LOSSLESS: Final = frozenset({OverflowPolicy.BLOCK, OverflowPolicy.RATE_LIMIT})
 
 
 class Verdict(StrEnum):
@@ -36,16 +35,15 @@ class Verdict(StrEnum):
     QUEUE_FULL = "queue-full"
 
 
-@dataclass(frozen=True, slots=True)
-class Push(Generic[T]):
+class Push(NamedTuple, Generic[T]):
     """The result of a push: the verdict, and the element that was evicted to make room."""
 
     verdict: Verdict
     evicted: T | None = None
 
 
-ENQUEUED: Push[Any] = Push(Verdict.ENQUEUED)
-PACED: Push[Any] = Push(Verdict.ENQUEUED)
+ENQUEUED: Final[Push[Any]] = Push(Verdict.ENQUEUED)
+PACED: Final[Push[Any]] = Push(Verdict.ENQUEUED)
 """Enqueued, on a stream whose producer has to wait before the next one (POLICY-009)."""
-REFUSED_NEWEST: Push[Any] = Push(Verdict.REFUSED_NEWEST)
-QUEUE_FULL: Push[Any] = Push(Verdict.QUEUE_FULL)
+REFUSED_NEWEST: Final[Push[Any]] = Push(Verdict.REFUSED_NEWEST)
+QUEUE_FULL: Final[Push[Any]] = Push(Verdict.QUEUE_FULL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from torvyn_ref.streams.credit import CreditAccount
 from torvyn_ref.streams.errors import StreamError
@@ -14,9 +14,9 @@ from torvyn_ref.streams.watermark import DEFAULT_LOW_WATERMARK_RATIO, Pressure, 
 
 T = TypeVar("T")
 
-_ACTIVE = Pressure.ACTIVE  # see watermark._ACTIVE
+_ACTIVE: Final = Pressure.ACTIVE  # see watermark._ACTIVE
 
-DEFAULT_CAPACITY = 64
+DEFAULT_CAPACITY: Final = 64
 
 
 @dataclass(frozen=True, slots=True)

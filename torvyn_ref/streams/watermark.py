@@ -9,10 +9,11 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from torvyn_ref.streams.errors import StreamError
 
-DEFAULT_LOW_WATERMARK_RATIO = 0.5
+DEFAULT_LOW_WATERMARK_RATIO: Final = 0.5
 
 
 class Pressure(StrEnum):
@@ -29,7 +30,7 @@ class Crossing(StrEnum):
     LOW = "depth fell to the low mark"
 
 
-TRANSITIONS: Mapping[tuple[Pressure, Crossing], Pressure] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[Pressure, Crossing], Pressure]] = MappingProxyType(
     {
         (Pressure.NORMAL, Crossing.HIGH): Pressure.ACTIVE,
         (Pressure.ACTIVE, Crossing.LOW): Pressure.NORMAL,
@@ -37,7 +38,7 @@ TRANSITIONS: Mapping[tuple[Pressure, Crossing], Pressure] = MappingProxyType(
 )
 
 
-_ACTIVE = Pressure.ACTIVE  # in Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own
+_ACTIVE: Final = Pressure.ACTIVE  # in Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own
 
 
 def low_watermark(capacity: int, ratio: float) -> int:

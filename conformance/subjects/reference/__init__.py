@@ -23,6 +23,7 @@ from conformance.subjects.reference.parts import ReferenceParts as ReferencePart
 from conformance.subjects.reference.parts import SecurityParts as SecurityParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
+from torvyn_ref import is_compiled
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow.topology import MAX_STAGES
 
@@ -53,7 +54,7 @@ def reference_subject(parts: ReferenceParts | None = None, *, name: str = "torvy
     parts = parts or ReferenceParts()
     return PythonSubject(
         name=name,
-        version=version("torvyn-conformance"),
+        version=version("torvyn-conformance") + ("+compiled" if is_compiled() else ""),
         resources=ReferenceResources(parts),
         streams=ReferenceStreams(parts),
         flows=ReferenceFlows(parts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import Trap, TrapCode, WasmtimeError
@@ -16,11 +16,11 @@ from torvyn_ref.engine.sandboxed import Enter
 from torvyn_ref.engine.stock_answers import bounded, failure_of
 from torvyn_ref.ids import Handle
 
-_CAUSES = {TrapCode.OUT_OF_FUEL: Cause.FUEL, TrapCode.INTERRUPT: Cause.TIMEOUT}
+_CAUSES: Final = {TrapCode.OUT_OF_FUEL: Cause.FUEL, TrapCode.INTERRUPT: Cause.TIMEOUT}
 
-_SIGNALS = {str(signal): signal for signal in Signal}
+_SIGNALS: Final = {str(signal): signal for signal in Signal}
 
-_NONE = Handle(0)
+_NONE: Final = Handle(0)
 """No buffer's handle."""
 
 Argument = Element | Signal | str | None
@@ -173,7 +173,7 @@ def _nothing(_guest: GuestHost, _value: None) -> Answer:
     return None
 
 
-ENTER: Mapping[Call, Callable[[GuestHost, Function], Enter]] = {
+ENTER: Final[Mapping[Call, Callable[[GuestHost, Function], Enter]]] = {
     Call.INIT: _entering(_plain),
     Call.TEARDOWN: _entering(_nothing),
     Call.PULL: _pull,

@@ -95,7 +95,7 @@ class DirectEngine:
 class DirectCompiled:
     """A component ready for direct instances."""
 
-    engine_name = DirectEngine.name
+    engine_name = "direct"
     fallback_reason = None
 
     def __init__(self, validated: StockCompiled, plan: Plan, engine: StockEngine) -> None:
@@ -122,7 +122,7 @@ class DirectCompiled:
             instance.start(self._plan, exports)
         except BaseException as error:
             instance.close()
-            sandbox.resources.force_reclaim(sandbox.owner)
+            sandbox.buffers.force_reclaim(sandbox.owner)
             failure = trap_failure(error.fault if isinstance(error, BreachError) else error)
             if failure is None:
                 raise

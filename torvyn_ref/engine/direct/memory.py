@@ -5,11 +5,13 @@ A view points at memory that wasmtime owns: it must not outlive the store, so an
 
 from __future__ import annotations
 
+from typing import Final
+
 import wasmtime
 
 from torvyn_ref.engine.direct.errors import AbiTrap
 
-PAGE = 65536
+PAGE: Final = 65536
 
 
 class Region:

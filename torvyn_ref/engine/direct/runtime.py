@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 
@@ -14,8 +14,8 @@ from torvyn_ref.engine.direct.handles import HandleTable
 from torvyn_ref.engine.direct.memory import GuestMemory, Region
 from torvyn_ref.engine.direct.types import Resource
 
-_TWO = struct.Struct("<II")
-_ONE = struct.Struct("<I")
+_TWO: Final = struct.Struct("<II")
+_ONE: Final = struct.Struct("<I")
 _DROPPED, _DROPS = DROPPED // 4, DROPS // 4
 
 Place = Callable[[int, int], int]

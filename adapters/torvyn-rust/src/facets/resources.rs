@@ -327,10 +327,13 @@ impl Open {
     }
 }
 
+/// Copies and their bytes, by flow, from whom, to whom, and why.
+type Routes = BTreeMap<(u64, u64, u64, String), (u64, u64)>;
+
 /// Hears of copies, as the observability collector would, and adds up what went which way.
 struct CopyRoutes {
     level: ObservabilityLevel,
-    routes: Mutex<BTreeMap<(u64, u64, u64, String), (u64, u64)>>,
+    routes: Mutex<Routes>,
 }
 
 impl CopyRoutes {
