@@ -28,9 +28,10 @@ from wasmtime.component import Component
 
 from benchmarks.corpus import linear, project, wasm
 from benchmarks.handmade import DirectLoop, HandMade, StockLoop, plan
-from torvyn_ref import config, is_compiled
+from torvyn_ref import config
 from torvyn_ref.calls import FlowContext, Role
 from torvyn_ref.clock import SystemClock
+from torvyn_ref.compiled import is_compiled
 from torvyn_ref.engine.direct import DirectEngine
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.flow import FlowState

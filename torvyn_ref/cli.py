@@ -13,7 +13,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from torvyn_ref import is_compiled, session, summary, tracing
+from torvyn_ref import session, summary, tracing
 from torvyn_ref.clock import VirtualClock
 from torvyn_ref.commands.benching import bench
 from torvyn_ref.commands.checking import check, link
@@ -41,6 +41,7 @@ from torvyn_ref.commands.shared import (
     warned,
 )
 from torvyn_ref.commands.starting import init
+from torvyn_ref.compiled import is_compiled
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow import FlowState
 from torvyn_ref.host import Attachments

@@ -4,8 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
-import torvyn_ref
 from torvyn_ref import ids
+from torvyn_ref.compiled import is_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,9 +30,9 @@ def test_no_compiled_module_lies_beside_its_source():
 
 
 def test_python_says_that_it_is_python(monkeypatch):
-    assert torvyn_ref.is_compiled() is False
+    assert is_compiled() is False
     monkeypatch.setattr(ids, "__file__", "torvyn_ref/ids.cpython-311-x86_64-linux-gnu.so")
-    assert torvyn_ref.is_compiled() is True
+    assert is_compiled() is True
 
 
 def test_what_is_compiled_hands_no_fields_on_to_a_base_class():

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import typer
 
-from torvyn_ref import config, is_compiled
+from torvyn_ref import config
 from torvyn_ref.commands.shared import HERE, Format, FormatOption, ManifestOption, ProjectArgument, project_at, reported
+from torvyn_ref.compiled import is_compiled
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.terminal import Exit, mark, plain, print_json, say
 

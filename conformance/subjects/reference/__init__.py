@@ -23,7 +23,7 @@ from conformance.subjects.reference.parts import ReferenceParts as ReferencePart
 from conformance.subjects.reference.parts import SecurityParts as SecurityParts
 from conformance.subjects.reference.resources import ReferenceResources, wire_fields
 from conformance.subjects.reference.streams import ReferenceStreams
-from torvyn_ref import is_compiled
+from torvyn_ref.compiled import is_compiled
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.flow.topology import MAX_STAGES
 
