@@ -99,6 +99,7 @@ class _Lenient(_Ends):
                 self.lost = (self.lent, seq)
         if isinstance(event, e.ErrorReported) and event.cause in BY_THE_RUNTIME:
             self.errors[event.stage] = self.errors.get(event.stage, 0) + 1
+            self.other |= self.view.state == "Draining"  # what a flush made and a stream refused: a failed flush fails the flow (ERR-014)
         if isinstance(event, e.ErrorReported):
             self.reported += 1
         if isinstance(event, e.Done):

@@ -92,7 +92,10 @@ class _Causes(Monitor):
         if isinstance(event, e.StateChanged) and event.new == "Draining":
             self.drained_at, self.drained_ns = view.returned, event.at
             self.cause = self._cause()
-        elif isinstance(event, e.Returned) and view.state == "Draining" and event.outcome in {"error", "trap"}:
+        elif view.state == "Draining" and (
+            isinstance(event, e.ErrorReported)  # what a flush made, refused by a full stream, say
+            or (isinstance(event, e.Returned) and event.outcome in {"error", "trap"})
+        ):
             self.later_failure = True
         elif isinstance(event, e.Dropped) and event.reason == "discarded":
             # Only what the drain's timeout discards leaves the end open (decision 1), not what a failed stage leaves behind (ERR-014).

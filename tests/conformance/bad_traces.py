@@ -37,6 +37,11 @@ MORE = [
     ("ERR-001", WIDE, (START, PUSH, FAIL, "call source pull")),
     ("ERR-002", under("skip"), (START, PUSH, TRAP, "call sink push 1")),
     ("ERR-003", under("skip"), (START, LENT)),
+    (
+        "ERR-003",
+        under("skip"),
+        (START, "err source unavailable skip cause=queue-full \n state Running Draining \n state Draining Failed \n done Failed error 0 0"),
+    ),
     ("ERR-004", under("log-and-continue"), (START, LENT)),
     ("ERR-005", under("retry", max_retries=1, backoff_ms=10), (START, PUSH, FAIL, "call sink push 0 at=9999999")),
     ("ERR-005", under("retry", max_retries=1), (START, PUSH, FAIL, "call sink push 1")),

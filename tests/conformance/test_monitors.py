@@ -60,6 +60,7 @@ START = """
 """
 PULL = "call source pull \n ret source pull emit"
 LAST_PULL = "call source pull \n ret source pull end"
+REFUSED = "err source unavailable skip cause=queue-full"
 END_OF_IT = """
     state Running Draining
     call sink complete
@@ -99,6 +100,7 @@ FILL = "\n".join(f"{PULL} \n enq 0 {i} {i + 1} {3 - i}" for i in range(4))
 PROCESSOR = line("processor", elements=2, capacity=2)
 FILTER = line("filter", elements=2, capacity=2)
 BRANCHES = fan_out(2, capacity=2)
+SKIPPING = line(elements=1, settings=FlowSettings(error_policy="skip"))
 DROPPING = line(elements=4, capacity=1, policy="drop-oldest", schedule="producer-first")
 LYING = line(scripts={"source": Script((Answer("emit", claims_sequence=777),), END)})
 AGGREGATOR = line("aggregator", elements=1, scripts={"aggregator": Script((), DROP, flush=Answer("emit", count=1))})
@@ -405,6 +407,9 @@ def test_a_summary_that_contradicts_the_trace_is_caught(rule, changes):
         ),
         # a stream that drops may report pressure and go on
         ("POLICY-001", DROPPING, (START, PULL, "enq 0 0 1 0 \n bp 0 on 1 \n call source pull")),
+        # what a stream refuses while its flow drains, a flush's output say, may fail the flow under a policy that skips (ERR-014)
+        ("FLOW-005", SKIPPING, (START, LAST_PULL, "state Running Draining", REFUSED, "state Draining Failed \n done Failed error 0 0")),
+        ("ERR-003", SKIPPING, (START, LAST_PULL, "state Running Draining", REFUSED, "state Draining Failed \n done Failed error 0 0")),
     ],
 )
 def test_what_the_rules_leave_open_is_not_accused(rule, spec, texts):
