@@ -47,7 +47,7 @@ from torvyn_ref.resources import ManagerConfig, ResourceManager, Tier, TierConfi
 from torvyn_ref.resources.pools import Exhaustion, tier_of
 from torvyn_ref.security.audit import AuditLog, EventKind, discard
 from torvyn_ref.security.grants import CapabilitySet
-from torvyn_ref.security.guard import Guard
+from torvyn_ref.security.guard import Guard, Sums
 from torvyn_ref.security.kinds import Kind
 from torvyn_ref.taps import Tap, TappedInstance
 from torvyn_ref.wasi.environment import WasiEnvironment
@@ -297,7 +297,7 @@ class Host:
     ) -> Observer | None:
         """Return who hears the flow's events: the metrics, unless they are off, the guards when it yields, and whoever is attached."""
         observers: list[Observer] = [] if attachments.observer is None else [attachments.observer]
-        observers.append(_Sums(guards))
+        observers.append(Sums(guards))
         if attachments.spans is not None:
             components = {stage.name: setups[stage.name].owner for stage in plan.topology.stages}
             levels = self.metrics if self.metrics.level is not Level.OFF else Registry()
@@ -309,19 +309,6 @@ class Host:
         if len(observers) > 1:
             return Observers(observers)
         return observers[0] if observers else None
-
-
-class _Sums(Observer):
-    """Lets guards write down what they have counted, at a flow's yields: seldom enough, and often enough (CAP-040)."""
-
-    def __init__(self, guards: Sequence[Guard]) -> None:
-        self._guards = guards
-        self._due = 0
-
-    def yielded(self, at: int, executions: int) -> None:  # noqa: ARG002 -- the observer's signature
-        """Ask each whether it is time, once it can be."""
-        if at >= self._due:
-            self._due = min(guard.tick() for guard in self._guards)
 
 
 def _manager_config(project: Project) -> ManagerConfig:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from torvyn_ref.clock import Clock
 from torvyn_ref.errors import TorvynError
+from torvyn_ref.events import Observer
 from torvyn_ref.security.audit import AuditLog, EventKind
 from torvyn_ref.security.capability import Capability
 from torvyn_ref.security.grants import CapabilitySet
@@ -214,3 +215,16 @@ class Guard:
         if counted is not None and counted.uses:
             self._uses[Kind.RESOURCE_ALLOCATE] += counted.uses
             counted.uses = 0
+
+
+class Sums(Observer):
+    """Lets guards write down what they have counted, at a flow's yields: seldom enough, and often enough (CAP-040)."""
+
+    def __init__(self, guards: Sequence[Guard]) -> None:
+        self._guards = guards
+        self._due = 0
+
+    def yielded(self, at: int, executions: int) -> None:  # noqa: ARG002 -- the observer's signature
+        """Ask each whether it is time, once it can be."""
+        if at >= self._due:
+            self._due = min(guard.tick() for guard in self._guards)
