@@ -28,11 +28,16 @@ class NobodyStarves(Monitor):
         self.sources = [name for name, shape in self.view.topology.stages.items() if shape.role == "source"]
         self.waited = dict.fromkeys(self.sources, 0)
         self.failed: set[str] = set()
+        self.backing_off: set[str] = set()  # what they had made was refused, which is a source's error, too (ERR-013)
 
     def on(self, event: e.AnyEvent) -> None:
         """Count the calls that each source has watched."""
         if isinstance(event, e.Returned) and event.outcome == "error":
             self.failed.add(event.stage)
+        if isinstance(event, e.ErrorReported):
+            self.backing_off.add(event.stage)
+        if isinstance(event, e.Called):
+            self.backing_off.discard(event.stage)
         if not isinstance(event, e.Called) or event.fn not in DATA_FUNCTIONS:
             return
         view = self.view
@@ -47,7 +52,7 @@ class NobodyStarves(Monitor):
 
     def _could_run(self, name: str) -> bool:
         view, seen = self.view, self.view.stages[name]
-        if seen.exhausted or seen.failed or seen.told_to_pause:
+        if seen.exhausted or seen.failed or seen.told_to_pause or name in self.backing_off:
             return False
         if view.spec.settings.breaker_threshold and name in self.failed:  # its circuit may be open
             return False
