@@ -34,6 +34,8 @@ _CORE_MODULE: Final = b"\x01\x00\x00\x00"
 _BUFFER: Final = RESOURCE_IDS["buffer"]
 _CONTEXT: Final = RESOURCE_IDS["flow-context"]
 
+_NAME: Final = "stock"
+
 
 class StockEngine:
     """Compiles components with wasmtime and runs each instance in a store of its own.
@@ -43,7 +45,7 @@ class StockEngine:
         cache: keeps compiled code between runs; None compiles afresh in every run.
     """
 
-    name = "stock"
+    name = _NAME
 
     def __init__(self, *, threaded: bool = True, cache: CompileCache | None = None) -> None:
         config = wasmtime.Config()
@@ -106,7 +108,7 @@ class _Export:
 class StockCompiled:
     """A compiled component. What it imports and exports is read once."""
 
-    engine_name = "stock"
+    engine_name = _NAME
     fallback_reason = None
 
     def __init__(self, engine: wasmtime.Engine, ticker: EpochTicker, compiled: Component, where: str) -> None:

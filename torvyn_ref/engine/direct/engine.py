@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 
@@ -31,6 +31,8 @@ from torvyn_ref.engine.stock_link import HOST_INTERFACES
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.security.grants import CapabilitySet
 
+_NAME: Final = "direct"
+
 
 class DirectEngine:
     """Compiles components for direct execution.
@@ -42,7 +44,7 @@ class DirectEngine:
         stock: what validates; engine and ticker are the same.
     """
 
-    name = "direct"
+    name = _NAME
 
     def __init__(self, *, threaded: bool = True, cache: CompileCache | None = None) -> None:
         self.stock = StockEngine(threaded=threaded, cache=cache)
@@ -95,7 +97,7 @@ class DirectEngine:
 class DirectCompiled:
     """A component ready for direct instances."""
 
-    engine_name = "direct"
+    engine_name = _NAME
     fallback_reason = None
 
     def __init__(self, validated: StockCompiled, plan: Plan, engine: StockEngine) -> None:
