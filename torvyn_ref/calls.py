@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
-
-from torvyn_ref.ids import Handle
+from torvyn_ref.ids import Handle, show_handle
 
 
 class Role(StrEnum):
@@ -105,13 +103,19 @@ class Failure:
         return self.poisoned or self.kind is ErrorKind.FATAL
 
 
-class Output(msgspec.Struct, gc=False):  # not a dataclass: one is made per element, and this is made in C
+class Output:  # no dataclass: the compiled build makes these in C
     """A new element as a component returned it: an owned buffer, and metadata of which only the content type counts (ORD-002)."""
 
-    handle: Handle
-    content_type: str
-    sequence: int = 0
-    timestamp_ns: int = 0
+    __slots__ = ("content_type", "handle", "sequence", "timestamp_ns")
+
+    def __init__(self, handle: Handle, content_type: str, sequence: int = 0, timestamp_ns: int = 0) -> None:
+        self.handle = handle
+        self.content_type = content_type
+        self.sequence = sequence
+        self.timestamp_ns = timestamp_ns
+
+    def __repr__(self) -> str:
+        return f"Output({show_handle(self.handle)}, {self.content_type!r}, {self.sequence}, {self.timestamp_ns})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class FlowContext:
     deadline_ns: int = 0
 
 
-class Element(msgspec.Struct, gc=False):  # as Output
+class Element:  # as Output
     """An element in flight: its metadata, its buffer, and how many branches still need it (TOPO-008).
 
     Attributes:
@@ -133,11 +137,17 @@ class Element(msgspec.Struct, gc=False):  # as Output
         uses: consumers that have not finished with it; at 0 the buffer is released.
     """
 
-    sequence: int
-    timestamp_ns: int
-    content_type: str
-    handle: Handle
-    uses: int = 0
+    __slots__ = ("content_type", "handle", "sequence", "timestamp_ns", "uses")
+
+    def __init__(self, sequence: int, timestamp_ns: int, content_type: str, handle: Handle, uses: int = 0) -> None:
+        self.sequence = sequence
+        self.timestamp_ns = timestamp_ns
+        self.content_type = content_type
+        self.handle = handle
+        self.uses = uses
+
+    def __repr__(self) -> str:
+        return f"Element({self.sequence}, {self.timestamp_ns}, {self.content_type!r}, {show_handle(self.handle)}, uses={self.uses})"
 
 
 Answer = Output | Failure | Signal | bool | list[str] | list[Output] | None

@@ -29,9 +29,9 @@ class ReclaimedButReadable(ResourceManager):
 
     def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
         """Leave the borrowers what they had."""
-        for entry in list(self._table.values()):
+        for entry in self._table.entries():
             if entry.owner == component:
-                self.lost |= {(entry.handle, borrower): bytes(entry.view[: entry.size]) for borrower in entry.borrowers or ()}
+                self.lost |= {(entry.handle, loan.borrower): bytes(entry.view[: entry.size]) for loan in entry.loans}
         return super().force_reclaim(component)
 
     def read(self, handle: Handle, reader: Owner, offset: int = 0, length: int | None = None) -> bytes:
@@ -74,6 +74,7 @@ class IndicesFromOne(HandleTable):
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity + 1)
         self._generations.append(0)
+        self._slots.append(None)
 
 
 @manager("strict-now-and-then", "BUF-005")

@@ -225,7 +225,7 @@ class ASecondLookResets(ResourceManager):
         """Remember the last look."""
         stats = super().copy_stats(flow)
         if self.seen.get(flow) == stats.total_copy_ops:
-            self._ledger[flow].clear()
+            self._ledger[flow].components.clear()
         self.seen[flow] = stats.total_copy_ops
         return stats
 

@@ -33,12 +33,12 @@ class GenerationsIgnored(HandleTable):
 
     __slots__ = ()
 
-    def __missing__(self, handle: Handle) -> Entry:
+    def _missing(self, handle: Handle) -> Entry:
         """Find the present tenant."""
-        for tenant in self.values():
+        for tenant in self.entries():
             if tenant.handle & U32_MAX == handle & U32_MAX:
                 return tenant
-        return super().__missing__(handle)
+        return super()._missing(handle)
 
 
 @table("all-dead-alike", "OWN-015")
@@ -47,7 +47,7 @@ class AllDeadAlike(HandleTable):
 
     __slots__ = ()
 
-    def __missing__(self, handle: Handle) -> Entry:
+    def _missing(self, handle: Handle) -> Entry:
         """Give one kind for all."""
         raise ResourceError("not-allocated", "no such buffer", handle=handle)
 

@@ -32,8 +32,8 @@ class BorrowerShownAsOwner(ResourceManager):
     def inspect(self, handle: Handle) -> Inspection:
         """Lie about a borrowed buffer."""
         seen = super().inspect(handle)
-        borrowers = self._table[handle].borrowers
-        return replace(seen, owner=next(iter(borrowers))) if borrowers else seen
+        loans = self._table[handle].loans
+        return replace(seen, owner=loans[0].borrower) if loans else seen
 
 
 @manager("typed-from-birth", "OWN-002")
@@ -112,7 +112,7 @@ class FirstEndEndsAll(ResourceManager):
         """Clear the borrows."""
         super().end_borrow(handle, borrower)
         entry = self._table[handle]
-        entry.borrows, entry.borrowers, entry.state = 0, None, ResourceState.OWNED
+        entry.borrows, entry.loans, entry.state = 0, [], ResourceState.OWNED
 
 
 @manager("ends-what-is-not-open", "OWN-007")
@@ -136,7 +136,7 @@ class ReleasesWhatIsLent(ResourceManager):
         """Forget the borrows first."""
         entry = self._table[handle]
         if entry.owner == caller:
-            entry.borrows, entry.borrowers, entry.state = 0, None, ResourceState.OWNED
+            entry.borrows, entry.loans, entry.state = 0, [], ResourceState.OWNED
         super().release(handle, caller)
 
 

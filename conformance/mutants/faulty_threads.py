@@ -138,7 +138,7 @@ class ReleasesRace(Racing):
         if entry.owner == caller and entry.state is ResourceState.OWNED:
             self.place.meet()
             with self._lock:
-                if self._table.get(handle) is entry:
+                if handle in self._table and self._table[handle] is entry:
                     super().release(handle, caller)
             return
         super().release(handle, caller)
@@ -174,7 +174,9 @@ class RacingTable(HandleTable):
         self.lock.acquire()
         handle = super().admit(block, owner, flow, book, now_ns)
         chosen = Handle(handle & ~U32_MAX | index)
-        self[chosen] = entry = self.pop(handle)
+        entry = self[handle]
+        self._slots[handle & U32_MAX] = None
+        self._slots[index] = entry
         entry.handle = chosen
         return chosen
 

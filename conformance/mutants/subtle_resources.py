@@ -83,9 +83,8 @@ class OnesOwnBorrowDoesNotCount(ResourceManager):
     def write(self, handle: Handle, caller: Owner, offset: int, data: bytes | memoryview) -> int:
         """Look at the borrows of others only."""
         entry = self._table[handle]
-        borrowers = entry.borrowers or {}
-        if entry.owner == caller and set(borrowers) == {caller}:
-            count = borrowers[caller]
+        if entry.owner == caller and [loan.borrower for loan in entry.loans] == [caller]:
+            count = entry.loans[0].count
             self._end_borrows(entry, caller, count)
             try:
                 return super().write(handle, caller, offset, data)
@@ -166,7 +165,8 @@ class ReclaimLeavesTheLoansOfTheDead(ResourceManager):
 
     def force_reclaim(self, component: Owner) -> tuple[Reclaimed, ...]:
         """Open again what it held."""
-        held = [(entry.handle, (entry.borrowers or {}).get(component, 0)) for entry in self._table.values() if entry.owner != component]
+        loans = [(entry.handle, entry.loan_to(component)) for entry in self._table.entries() if entry.owner != component]
+        held = [(handle, loan.count) for handle, loan in loans if loan is not None]
         freed = super().force_reclaim(component)
         for handle, count in held:
             for _ in range(count):
@@ -199,7 +199,7 @@ class TheDeadSpeakAfterAGrowth(ResourceManager):
         table = self._table
         if handle not in table and table.capacity > 4:
             index = handle & 0xFFFF_FFFF
-            handle = next((live for live in table if live & 0xFFFF_FFFF == index), handle)
+            handle = next((live.handle for live in table.entries() if live.handle & 0xFFFF_FFFF == index), handle)
         return super().inspect(handle)
 
 
@@ -246,7 +246,7 @@ class FrozenBuffersStayWithTheirFlow(ResourceManager):
 
     def release_flow(self, flow: FlowId) -> FlowRelease:
         """Hide them under another flow meanwhile."""
-        frozen = [entry for entry in self._table.values() if entry.flow == flow and entry.frozen]
+        frozen = [entry for entry in self._table.entries() if entry.flow == flow and entry.frozen]
         for entry in frozen:
             entry.flow = FlowId(-1)
         try:

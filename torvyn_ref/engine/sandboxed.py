@@ -15,7 +15,6 @@ from torvyn_ref.engine.imports import GuestFault
 from torvyn_ref.engine.limits import NO_DEADLINE, UNMETERED, UNTIMED_TICKS, Caller, EpochTicker
 from torvyn_ref.engine.protocol import Sandbox
 from torvyn_ref.errors import TorvynError
-from torvyn_ref.ids import U64_MAX
 from torvyn_ref.wasi import WasiHost
 
 Enter = Callable[[Element | Signal | str | None], Answer]
@@ -71,7 +70,7 @@ class SandboxedInstance:
         function = self._functions[call]
         if self._dead is not None:
             return self._dead
-        if isinstance(argument, Element) and not (0 <= argument.sequence <= U64_MAX and 0 <= argument.timestamp_ns <= U64_MAX):
+        if isinstance(argument, Element) and (argument.sequence | argument.timestamp_ns) >> 64:  # either is negative or too long
             raise OverflowError(f"sequence {argument.sequence} or timestamp {argument.timestamp_ns} does not fit in a u64")
         store, ticks, ticker, fuel = self._store, self._ticks, self._ticker, self._fuel
         self._wasi.waited_ns = 0  # here and below: `_begin`, `_end` and `EpochTicker.enter`, without their frames

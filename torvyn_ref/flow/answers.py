@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Final
 
 from torvyn_ref.calls import Answer, Call, Cause, Element, ErrorKind, Failure, Output, Role, Signal
 from torvyn_ref.events import Observer
@@ -34,7 +35,9 @@ class Phase(StrEnum):
 
 
 # In Python 3.11 an enum member costs 90 ns through its class: what runs per element has a name of its own.
-_RUN, _SINK, _PAUSE = Phase.RUN, Role.SINK, Signal.PAUSE
+_RUN: Final = Phase.RUN
+_SINK: Final = Role.SINK
+_PAUSE: Final = Signal.PAUSE
 
 
 class Answers(Delivery):

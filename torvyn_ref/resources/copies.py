@@ -112,13 +112,13 @@ class ComponentCopies:
             yield CopyRoute(source, component, CopyReason.CROSS_COMPONENT, ops, size)
 
 
-class FlowBook(dict[Owner, ComponentCopies]):
+class FlowBook:
     """One flow's books: copies by component, opened when a component first counts, and how many buffers were born and have died."""
 
-    __slots__ = ("created", "reclaimed", "released")
+    __slots__ = ("components", "created", "reclaimed", "released")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.components: dict[Owner, ComponentCopies] = {}
         self.created = self.released = self.reclaimed = 0
 
     @property
@@ -126,18 +126,20 @@ class FlowBook(dict[Owner, ComponentCopies]):
         """Return how many buffers of the flow live."""
         return self.created - self.released
 
-    def __missing__(self, component: Owner) -> ComponentCopies:
-        copies = self[component] = ComponentCopies()
+    def __getitem__(self, component: Owner) -> ComponentCopies:
+        copies = self.components.get(component)
+        if copies is None:
+            copies = self.components[component] = ComponentCopies()
         return copies
 
     def stats(self) -> CopyStats:
         """Return the counters as a value. A pool return never copies, so its count is 0 (D-46)."""
-        routes = tuple(route for component, copies in self.items() for route in copies.routes(component))
+        routes = tuple(route for component, copies in self.components.items() for route in copies.routes(component))
         return CopyStats(
             {reason: sum(route.ops for route in routes if route.reason is reason) for reason in CopyReason},
             {reason: sum(route.bytes for route in routes if route.reason is reason) for reason in CopyReason},
             routes,
-            {component: copies.lent_bytes for component, copies in self.items() if copies.lent_bytes},
+            {component: copies.lent_bytes for component, copies in self.components.items() if copies.lent_bytes},
         )
 
 
@@ -162,8 +164,7 @@ class CopyLedger(dict[FlowId, FlowBook]):
 
     def book(self, flow: FlowId) -> FlowBook:
         """Return a flow's book; an unknown flow has an empty one, which is not kept (COPY-012)."""
-        book = self.get(flow)
-        return FlowBook() if book is None else book  # not `or`: a book without copies is an empty dict
+        return self.get(flow) or FlowBook()
 
     def stats(self, flow: FlowId) -> CopyStats:
         """Return a flow's copies; an unknown flow has zeros (COPY-012)."""

@@ -82,30 +82,25 @@ class ManagerCore:
         """Return the live buffers allocated under a flow, whoever owns them now."""
         if not self._ledger.may_live(flow):
             return []
-        found = [entry for entry in self._table.values() if entry.flow == flow]
+        found = [entry for entry in self._table.entries() if entry.flow == flow]
         if not found:
             self._ledger.outlived.discard(flow)
         return found
 
     def _end_borrows(self, entry: Entry, borrower: Owner, ended: int) -> None:
-        borrowers = entry.borrowers
-        assert borrowers is not None
-        if ended == entry.borrows:
-            borrowers.clear()
-            entry.borrows = 0
-            entry.state = _LAST_BORROW_ENDS[entry.state]
-            return
-        left = borrowers[borrower] - ended
-        if left:
-            borrowers[borrower] = left
-        else:
-            del borrowers[borrower]
+        loan = entry.loan_to(borrower)
+        assert loan is not None
+        loan.count -= ended
+        if not loan.count:
+            entry.loans.remove(loan)
         entry.borrows -= ended
+        if not entry.borrows:
+            entry.state = _LAST_BORROW_ENDS[entry.state]
 
     def _readable(self, entry: Entry, reader: Owner, offset: int, length: int | None) -> memoryview:
         if entry.state is _LEASED:
             self._check_leased_reader(entry, reader)
-        elif entry.owner != reader and not (entry.borrowers and reader in entry.borrowers):
+        elif entry.owner != reader and entry.loan_to(reader) is None:
             raise self._not_owner(entry, reader)
         size = entry.size
         if length is None:
@@ -143,9 +138,7 @@ class ManagerCore:
             allocated_ns=entry.allocated_ns,
             maker=entry.maker,
             leases=tuple(entry.leases.values()) if entry.leases else (),
-            loans=tuple(
-                Loan(borrower, count, (entry.borrowed_ns or {}).get(borrower, 0)) for borrower, count in (entry.borrowers or {}).items()
-            ),
+            loans=tuple(Loan(loan.borrower, loan.count, loan.since_ns) for loan in entry.loans),
         )
 
     def _not_owner(self, entry: Entry, caller: Owner) -> ResourceError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from torvyn_ref.ids import U32_MAX, FlowId, Handle, Owner, make_handle, show_handle
+from torvyn_ref.ids import U32_MAX, FlowId, Handle, Owner, show_handle
 from torvyn_ref.resources.copies import FlowBook
 from torvyn_ref.resources.errors import ResourceError
 from torvyn_ref.resources.leases import Lease, LeaseId
@@ -12,6 +12,17 @@ from torvyn_ref.resources.pools import Block
 from torvyn_ref.resources.states import ResourceEvent, ResourceState, successors
 
 _ALLOCATED: Final = successors(ResourceEvent.ALLOCATE)[ResourceState.POOLED]
+
+
+class OpenLoan:
+    """What one borrower has open of one buffer: how many borrows, and since when (0: the first named no instant)."""
+
+    __slots__ = ("borrower", "count", "since_ns")
+
+    def __init__(self, borrower: Owner, since_ns: int) -> None:
+        self.borrower = borrower
+        self.count = 1
+        self.since_ns = since_ns
 
 
 class Entry:
@@ -24,8 +35,6 @@ class Entry:
         "allocated_ns",
         "block",
         "book",
-        "borrowed_ns",
-        "borrowers",
         "borrows",
         "capacity",
         "content_type",
@@ -33,6 +42,7 @@ class Entry:
         "frozen",
         "handle",
         "leases",
+        "loans",
         "maker",
         "owner",
         "size",
@@ -47,8 +57,7 @@ class Entry:
     allocated_ns: int
     state: ResourceState
     borrows: int
-    borrowers: dict[Owner, int] | None
-    borrowed_ns: dict[Owner, int] | None  # since when, for borrowers who named an instant
+    loans: list[OpenLoan]  # by borrower: a handful at most
     leases: dict[LeaseId, Lease] | None
     size: int
     content_type: str
@@ -58,25 +67,34 @@ class Entry:
         self.block = block
         self.view = block.view
         self.capacity = block.capacity
+        self.loans = []
+
+    def loan_to(self, borrower: Owner) -> OpenLoan | None:
+        """Return what a borrower has open; None when that is nothing."""
+        for loan in self.loans:
+            if loan.borrower == borrower:
+                return loan
+        return None
 
 
-class HandleTable(dict[Handle, Entry]):
+class HandleTable:
     """The live buffers by handle: slots with generations, LIFO reuse, doubling growth, no live handle ever invalidated by growth.
 
-    `table[handle]` is the live entry. A dead handle is no key: a slot's next tenant gets the slot's last generation plus one modulo 2^32
-    (OWN-017: the first tenant of a slot has 1), so one look-up tells the living from the dead.
+    `table[handle]` is the live entry. A slot's next tenant gets the slot's last generation plus one modulo 2^32 (OWN-017: the first tenant
+    of a slot has 1), so one comparison tells the living from the dead.
 
     Raises:
         ResourceError: allocation-failed for a capacity below 1; on look-up, not-allocated for a vacant slot, stale-handle for another
             tenant's slot or an index never issued (OWN-015, OWN-020).
     """
 
-    __slots__ = ("_free", "_generations", "capacity")
+    __slots__ = ("_free", "_generations", "_slots", "capacity")
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ResourceError("allocation-failed", f"the handle table needs room for at least 1 handle, got {capacity}")
         self.capacity = capacity
+        self._slots: list[Entry | None] = []  # None: vacant
         self._generations: list[int] = []  # by slot: its latest tenant's
         self._free: list[int] = []
 
@@ -98,6 +116,7 @@ class HandleTable(dict[Handle, Entry]):
                 self.capacity *= 2
             generation = 1
             self._generations.append(generation)
+            self._slots.append(None)
         entry = block.entry
         if entry is None:
             entry = Entry(block)
@@ -110,21 +129,44 @@ class HandleTable(dict[Handle, Entry]):
         entry.allocated_ns = now_ns
         entry.state = _ALLOCATED
         entry.borrows = entry.size = 0
-        entry.borrowers = entry.borrowed_ns = entry.leases = None
+        entry.leases = None
+        if entry.loans:
+            entry.loans = []
         entry.content_type = ""
         entry.frozen = False
-        self[handle] = entry
+        self._slots[index] = entry
         return handle
 
     def remove(self, entry: Entry) -> None:
         """Vacate the slot of a live entry; every copy of its handle is dead from here on."""
-        handle = entry.handle
-        del self[handle]
-        self._free.append(handle & U32_MAX)
+        index = entry.handle & U32_MAX
+        self._slots[index] = None
+        self._free.append(index)
 
-    def __missing__(self, handle: Handle) -> Entry:
+    def __getitem__(self, handle: Handle) -> Entry:
+        index = handle & U32_MAX
+        if index < len(self._slots):
+            entry = self._slots[index]
+            if entry is not None and entry.handle == handle:
+                return entry
+        return self._missing(handle)
+
+    def __contains__(self, handle: Handle) -> bool:
+        index = handle & U32_MAX
+        entry = self._slots[index] if index < len(self._slots) else None
+        return entry is not None and entry.handle == handle
+
+    def __len__(self) -> int:
+        return len(self._slots) - len(self._free)
+
+    def entries(self) -> list[Entry]:
+        """Return the live entries, by slot."""
+        return [entry for entry in self._slots if entry is not None]
+
+    def _missing(self, handle: Handle) -> Entry:
+        """Say why a handle names no live buffer."""
         index = handle & U32_MAX
         name = show_handle(handle)
-        if index < len(self._generations) and make_handle(index, self._generations[index]) not in self:
+        if index < len(self._slots) and self._slots[index] is None:
             raise ResourceError("not-allocated", f"{name} names a buffer that has been released", handle=handle)
         raise ResourceError("stale-handle", f"{name} does not name a live buffer", handle=handle)

@@ -15,6 +15,7 @@ from typing import Final
 from torvyn_ref.ids import HOST, FlowId, Handle, Owner, show_handle, show_owner
 from torvyn_ref.resources.copies import CopyReason
 from torvyn_ref.resources.errors import ResourceError
+from torvyn_ref.resources.handles import OpenLoan
 from torvyn_ref.resources.observation import Observation
 from torvyn_ref.resources.pools import MAX_BUFFER_BYTES, Block, Tier
 from torvyn_ref.resources.records import FlowRelease, Inspection, ManagerConfig, Reclaimed
@@ -163,14 +164,11 @@ class ResourceManager(Observation):
             entry.state = state
             entry.borrows += 1
             entry.book[borrower].lent_bytes += entry.size
-            borrowers = entry.borrowers
-            if borrowers is None:
-                borrowers = entry.borrowers = {}
-            borrowers[borrower] = count = borrowers.get(borrower, 0) + 1
-            if count == 1 and (now_ns or entry.borrowed_ns):
-                if entry.borrowed_ns is None:
-                    entry.borrowed_ns = {}
-                entry.borrowed_ns[borrower] = now_ns
+            loan = entry.loan_to(borrower)
+            if loan is None:
+                entry.loans.append(OpenLoan(borrower, now_ns))
+            else:
+                loan.count += 1
         finally:
             self._lock.release()
 
@@ -183,8 +181,7 @@ class ResourceManager(Observation):
         self._lock.acquire()
         try:
             entry = self._table[handle]
-            borrowers = entry.borrowers
-            if not borrowers or borrower not in borrowers:
+            if entry.loan_to(borrower) is None:
                 raise ResourceError(
                     "not-borrowed",
                     f"{show_owner(borrower)} holds no borrow of {show_handle(handle)}",
@@ -192,7 +189,7 @@ class ResourceManager(Observation):
                     borrower=borrower,
                 )
             if entry.borrows == 1:  # nearly always; spares a call
-                borrowers.clear()
+                entry.loans.clear()
                 entry.borrows = 0
                 entry.state = _LAST_BORROW_ENDS[entry.state]
             else:
@@ -279,8 +276,7 @@ class ResourceManager(Observation):
         self._lock.acquire()
         try:
             entry = self._table[handle]
-            borrowers = entry.borrowers
-            if borrowers and reader in borrowers and not offset and length is None:  # what every element needs, without a call
+            if not offset and length is None and entry.loan_to(reader) is not None:  # what every element needs, without a call
                 data = entry.view[: entry.size].tobytes()
             else:
                 data = self._readable(entry, reader, offset, length).tobytes()
@@ -303,8 +299,8 @@ class ResourceManager(Observation):
         self._lock.acquire()
         try:
             entry = self._table[handle]
-            length, borrowers = len(target), entry.borrowers
-            if not borrowers or reader not in borrowers:
+            length = len(target)
+            if entry.loan_to(reader) is None:
                 self._readable(entry, reader, 0, 0)  # refuses, or permits
             if entry.size < length:
                 raise ResourceError("out-of-bounds", f"{show_handle(handle)} holds {entry.size} bytes, and {length} were asked for")
@@ -397,11 +393,11 @@ class ResourceManager(Observation):
         self._lock.acquire()
         try:
             reclaimed: list[Reclaimed] = []
-            for entry in list(self._table.values()):
+            for entry in self._table.entries():
                 if entry.owner == component:
                     reclaimed.append(self._force(entry))
-                elif entry.borrowers and component in entry.borrowers:
-                    self._end_borrows(entry, component, entry.borrowers[component])
+                elif (loan := entry.loan_to(component)) is not None:
+                    self._end_borrows(entry, component, loan.count)
             self._leases.end_held_by(component)
             return tuple(reclaimed)
         finally:

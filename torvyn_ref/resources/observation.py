@@ -42,7 +42,7 @@ class Observation(Leasing):
     def live(self, flow: FlowId | None = None) -> tuple[Inspection, ...]:
         """Describe every live buffer, or those of one flow: who owns it, who made it, since when (OWN-040)."""
         with self._lock:
-            return tuple(self._describe(entry) for entry in (self._table.values() if flow is None else self._entries_of(flow)))
+            return tuple(self._describe(entry) for entry in (self._table.entries() if flow is None else self._entries_of(flow)))
 
     @property
     def live_count(self) -> int:
@@ -55,7 +55,7 @@ class Observation(Leasing):
         with self._lock:
             buffers: Counter[tuple[ResourceState, Owner]] = Counter()
             capacity: Counter[tuple[ResourceState, Owner]] = Counter()
-            for entry in self._table.values() if flow is None else self._entries_of(flow):
+            for entry in self._table.entries() if flow is None else self._entries_of(flow):
                 buffers[entry.state, entry.owner] += 1
                 capacity[entry.state, entry.owner] += entry.capacity
             holdings = tuple(Holding(*key, buffers[key], capacity[key]) for key in sorted(buffers))

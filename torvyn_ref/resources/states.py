@@ -54,7 +54,7 @@ TRANSITIONS: Final[Mapping[tuple[ResourceState, ResourceEvent], ResourceState]] 
 )
 
 
-def successors(event: ResourceEvent) -> Mapping[ResourceState, ResourceState]:
+def successors(event: ResourceEvent) -> dict[ResourceState, ResourceState]:
     """Return the table's column for one event: the states in which it is legal, and what each becomes."""
     return {state: target for (state, happened), target in TRANSITIONS.items() if happened is event}
 

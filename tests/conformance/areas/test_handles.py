@@ -38,7 +38,7 @@ def test_a_refusal_that_touches_the_tenant_is_caught():
             try:
                 super().release(handle, caller)
             except ResourceError:
-                list(self._table.values())[-1].size = 0
+                self._table.entries()[-1].size = 0
                 raise
 
     with pytest.raises(Violation, match="release by host") as caught:

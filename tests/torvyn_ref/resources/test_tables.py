@@ -114,7 +114,7 @@ def test_no_handle_is_ever_issued_twice(choices):
             assert handle not in issued
             issued.add(handle)
             live.append(table[handle])
-        assert {each.handle for each in live} == set(table)
+        assert {each.handle for each in live} == {entry.handle for entry in table.entries()}
 
 
 # ---- pools

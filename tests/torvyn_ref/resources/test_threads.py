@@ -80,9 +80,13 @@ class GuardedTable(HandleTable):
         self._look()
         return super().__len__()
 
-    def values(self):
+    def __contains__(self, handle):
         self._look()
-        return super().values()
+        return super().__contains__(handle)
+
+    def entries(self):
+        self._look()
+        return super().entries()
 
     def admit(self, *arguments):
         self._look()
@@ -141,8 +145,7 @@ def test_an_operation_touches_the_books_under_the_lock_only_and_gives_it_back(na
     manager = ResourceManager()
     handle = manager.allocate(A, 4, FLOW)
     lock, table = SpyLock(), GuardedTable(8)
-    dict.update(table, manager._table)
-    table._generations, table.lock = manager._table._generations, lock
+    table._slots, table._generations, table.lock = manager._table._slots, manager._table._generations, lock
     manager._lock, manager._table = lock, table
     OPERATIONS[name](manager, handle)
     assert lock.taken

@@ -26,6 +26,12 @@ _NONE: Final = Handle(0)
 Argument = Element | Signal | str | None
 Function = Callable[..., Any]
 
+_Fallible = Callable[..., tuple[str, Any]]
+"""A lifted function whose type is a result: `ok` or `err`, and what belongs to it."""
+
+_Made = tuple[tuple[Any, Any, Any], Any]
+"""An output element as it is lifted: sequence, timestamp and content type, and the buffer's rep."""
+
 
 def trap_failure(error: BaseException) -> Failure | None:
     """Tell what a trap means (spec decision 11); None for what is no guest's doing."""
@@ -71,7 +77,7 @@ def _output(guest: GuestHost, value: tuple[tuple[int, int, str], int]) -> Output
 # ---- what every element needs: without a call of their own
 
 
-def _pull(guest: GuestHost, function: Function) -> Enter:
+def _pull(guest: GuestHost, function: _Fallible) -> Enter:
     buffers = guest.buffers
 
     def enter(_argument: Argument) -> Answer:
@@ -83,13 +89,14 @@ def _pull(guest: GuestHost, function: Function) -> Enter:
             return _error(payload)
         if payload is None:
             return None
-        (sequence, timestamp, content_type), rep = payload
+        made: _Made = payload
+        (sequence, timestamp, content_type), rep = made
         return Output(buffers.pop(rep, _NONE) or guest.take(rep), content_type, sequence, timestamp)
 
     return enter
 
 
-def _process(guest: GuestHost, function: Function) -> Enter:
+def _process(guest: GuestHost, function: _Fallible) -> Enter:
     lent, new_rep, buffers = guest.lent, guest.new_rep, guest.buffers
 
     def enter(element: Argument) -> Answer:
@@ -102,16 +109,18 @@ def _process(guest: GuestHost, function: Function) -> Enter:
             raise BreachError(fault) from None
         if case == "err":
             return _error(payload)
-        case, payload = payload
+        chosen: tuple[str, Any] = payload
+        case, payload = chosen
         if case == "drop":
             return None
-        (sequence, timestamp, content_type), rep = payload
+        made: _Made = payload
+        (sequence, timestamp, content_type), rep = made
         return Output(buffers.pop(rep, _NONE) or guest.take(rep), content_type, sequence, timestamp)
 
     return enter
 
 
-def _push(guest: GuestHost, function: Function) -> Enter:
+def _push(guest: GuestHost, function: _Fallible) -> Enter:
     lent, new_rep = guest.lent, guest.new_rep
 
     def enter(element: Argument) -> Answer:
