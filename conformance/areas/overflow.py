@@ -23,6 +23,14 @@ from conformance.traces.search import calls_of, drops, expect_end, expect_flow, 
 LOSSY = replace(ORDERLY, middle=("processor", "filter"), most_middle=2, capacities=(1, 2), schedules=("producer-first", "scripted"))
 """Flows whose full streams lose elements."""
 
+EMPTIED_WITHOUT_A_CALL = line(
+    elements=4,
+    capacity=1,
+    scripts={"sink": Script((Answer("error", kind="unavailable", message="out of order"),), READY)},
+    settings=FlowSettings(error_policy="skip", breaker_threshold=1, breaker_cooldown_ms=1),
+)
+"""A full stream before an open circuit: its pressure ends, and no component was called for that."""
+
 
 @checks("POLICY-001", facet=Facet.FLOWS, kind="monitor")
 def block_loses_nothing(session: Session, budget: Budget) -> None:
@@ -249,7 +257,7 @@ def sources_are_told(session: Session, budget: Budget) -> None:
 @checks("POLICY-014", facet=Facet.FLOWS, kind="monitor")
 def no_pull_while_told_to_pause(session: Session, budget: Budget) -> None:
     """No source is pulled between `pause` and `ready`."""
-    stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1)]
+    stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1), EMPTIED_WITHOUT_A_CALL]
     search_flows(session, budget, "POLICY-014", stories, flows(replace(ANYTHING, capacities=(1, 2))))
 
 

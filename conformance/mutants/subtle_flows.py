@@ -295,6 +295,24 @@ class DropsTheWrongOneAndSaysNothing(Stream[Any]):
         return replace(super().statistics(), dropped=0)
 
 
+@driver("sheds-and-tells-later", "POLICY-014")
+class ShedsAndTellsLater(FlowDriver):
+    """A source whose stream an open circuit has emptied is pulled first, and told afterwards that it may go on."""
+
+    __slots__ = ("_untold",)
+
+    def _shed(self, now: int) -> bool:
+        waiting = len(self._notices)
+        shed = super()._shed(now)
+        self._untold = [self._notices.pop() for _ in range(len(self._notices) - waiting)]
+        return shed
+
+    def _next_run(self, now: int) -> Step | None:
+        self._notices.extend(getattr(self, "_untold", ()))
+        self._untold = []
+        return super()._next_run(now)
+
+
 @driver("late-and-twice", "CANCEL-001", "CANCEL-009")
 class LateAndTwice(HearsCancelLate):
     """A cancel is observed one call late, and sinks hear twice that it is over."""

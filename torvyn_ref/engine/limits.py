@@ -15,8 +15,8 @@ from typing import Final
 from torvyn_ref.errors import TorvynError
 from torvyn_ref.ids import U64_MAX
 
-PERIOD_MS: Final = 10
-"""Between two ticks; a timeout is exact to about one period."""
+PERIOD_MS: Final = 20
+"""Between two ticks; a timeout is exact to about one period. A tick costs a busy process some 150 us, most of it for changing threads."""
 
 UNMETERED: Final = U64_MAX
 """The fuel of a call without a limit: wasmtime meters every store of an engine that meters any."""
@@ -28,7 +28,7 @@ UNTIMED_TICKS: Final = 64
 """Ticks until the deadline of a call without a timeout that can be interrupted: nobody ticks while it runs, but to interrupt it."""
 
 MOST_AHEAD: Final = 50_000
-"""Ticks that are run ahead in one period, at most: more than eight minutes. A longer deadline takes some periods to be reached."""
+"""Ticks that are run ahead in one period, at most: more than a quarter of an hour. A longer deadline takes some periods to be reached."""
 
 
 @dataclass(slots=True)

@@ -285,7 +285,7 @@ class Interruptible(Protocol):
     """An instance whose guest can be interrupted in the middle of a call, sooner than the engine's own limit says."""
 
     def oversee(self, overdue: Callable[[], bool]) -> None:
-        """Interrupt a call when `overdue` says that it must end; asked every 10 ms or so while one runs, from any thread, and never fails.
+        """Interrupt a call when `overdue` says that it must end; asked every 20 ms or so while one runs, from any thread, and never fails.
 
         The guest ends at once, and its instance with it: an interrupted guest cannot go on (CANCEL-003).
         """

@@ -270,6 +270,8 @@ class FlowDriver(Answers):
             self._deliver_pending(now)
         if self._with_pending or self._open_circuits:
             self._attend = True
+        if self._notices:  # delivering or shedding has changed a stream's pressure, and its source hears of it first (POLICY-014)
+            return None
         self._set_due()
         ready = self._pick(now)
         if ready is not None:

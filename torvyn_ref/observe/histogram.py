@@ -1,4 +1,4 @@
-"""Histograms with fixed buckets: nothing is allocated after construction, a record costs a search among 25 numbers (OBS-003..006)."""
+"""Histograms with fixed buckets: nothing is allocated after construction, a record looks at 25 numbers at most (OBS-003..006)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Histogram:
         TorvynError: observe/invalid-buckets unless the edges are positive and strictly ascending (OBS-025).
     """
 
-    __slots__ = ("_least", "buckets", "edges", "maximum", "total")
+    __slots__ = ("_above", "_bucket", "_least", "_up_to", "buckets", "edges", "maximum", "total")
 
     def __init__(self, edges: Sequence[int] = LATENCY_NS) -> None:
         self.edges = tuple(edges)
@@ -44,6 +44,8 @@ class Histogram:
         self.total = 0
         self.maximum = 0
         self._least = _NONE_YET
+        self._bucket = 0  # of the last value; the next one's is often the same
+        self._above = self._up_to = 0  # its edges, once there is one
 
     def record(self, value: int) -> None:
         """Count one value; a negative one (a clock that was set back) counts as 0."""
@@ -52,7 +54,14 @@ class Histogram:
         if value > self.maximum:  # noqa: PLR1730  # max() would cost a third of this method
             self.maximum = value
         self.total += value
-        self.buckets[bisect_left(self.edges, value)] += 1
+        if not self._above < value <= self._up_to:
+            self._find(value)
+        self.buckets[self._bucket] += 1
+
+    def _find(self, value: int) -> None:
+        self._bucket = index = bisect_left(self.edges, value)
+        self._above = self.edges[index - 1] if index else -1
+        self._up_to = self.edges[index] if index < len(self.edges) else value
 
     @property
     def count(self) -> int:

@@ -31,7 +31,7 @@ from torvyn_ref.resources import ResourceManager
 ENDED_KEPT: Final = 1024
 """Flows that are over and still known by their ids; of older ones only the count is kept, so that a reactor may run for ever."""
 
-SOLO_NS: Final = 1_000_000
+SOLO_NS: Final = 4_000_000
 SOLO_YIELDS: Final = 16
 
 

@@ -27,7 +27,7 @@ class Pauses:
         assert self.reached.acquire(timeout=SOON)
 
 
-@pytest.mark.parametrize(("timeout_ms", "ticks"), [(1, 2), (PERIOD_MS, 2), (PERIOD_MS + 1, 3), (5000, 501)])
+@pytest.mark.parametrize(("timeout_ms", "ticks"), [(1, 2), (PERIOD_MS, 2), (PERIOD_MS + 1, 3), (50 * PERIOD_MS, 51)])
 def test_a_deadline_gives_at_least_the_timeout(timeout_ms, ticks):
     assert EpochTicker.ticks(timeout_ms) == ticks
     assert (ticks - 1) * PERIOD_MS >= timeout_ms
