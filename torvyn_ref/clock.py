@@ -6,6 +6,7 @@ All instants are integer nanoseconds. `monotonic` orders and measures; `wall` st
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -56,3 +57,12 @@ class VirtualClock:
     def advance_to(self, instant_ns: int) -> None:
         """Move time forward to an instant; an instant already past changes nothing."""
         self._now = max(self._now, instant_ns)
+
+
+def passing(clock: Clock) -> Callable[[int], object]:
+    """Return what lets so many nanoseconds pass on a clock: a virtual one is advanced, any other is waited for."""
+    return clock.advance if isinstance(clock, VirtualClock) else _sleep
+
+
+def _sleep(nanoseconds: int) -> None:
+    time.sleep(nanoseconds / 1e9)

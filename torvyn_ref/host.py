@@ -7,14 +7,13 @@ is in `planning`.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torvyn_ref.calls import FlowContext
-from torvyn_ref.clock import Clock, SystemClock, VirtualClock
+from torvyn_ref.clock import Clock, SystemClock, VirtualClock, passing
 from torvyn_ref.config import Flow, NodeSettings, Project
 from torvyn_ref.engine.choice import make_engine
 from torvyn_ref.engine.compilecache import CompileCache
@@ -277,7 +276,7 @@ class Host:
             environment=dict(self._environment) if Kind.ENVIRONMENT in wasi.switches else {},
             audit=guard,
             allocations=guard.allocations(tier_of),
-            wait=lambda nanoseconds: time.sleep(nanoseconds / 1e9),
+            wait=passing(self.clock),
         )
 
     def _flow_settings(self, flow: Flow, limit: int | None) -> FlowSettings:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from torvyn_ref.clock import VirtualClock
+from torvyn_ref.clock import SystemClock, VirtualClock
 from torvyn_ref.errors import TorvynError, TorvynErrors
 from torvyn_ref.events import Observer
 from torvyn_ref.flow import FlowState
 from torvyn_ref.flow.simulate import simulate
-from torvyn_ref.host import Attachments
+from torvyn_ref.host import Attachments, Host
 from torvyn_ref.planning import STARTUP_STAGES, each
 from torvyn_ref.reactor import Reactor
 
@@ -54,6 +54,31 @@ def test_every_flow_of_the_corpus_is_checked_without_an_instance_and_runs(host, 
     assert engine.counts["instantiated"] == len(stages) == engine.counts["live"]
     report = play(host, prepared)
     assert (report.state, report.live_buffers) == (FlowState.COMPLETED, 0)
+
+
+def waits(host, monkeypatch):
+    """Prepare the host's flow, and return what its components wait with."""
+    found, made = [], Host._sandbox
+    monkeypatch.setattr(Host, "_sandbox", lambda self, *arguments: found.append(made(self, *arguments)) or found[-1])
+    host.prepare().close()
+    assert found
+    return [sandbox.wait for sandbox in found]
+
+
+def test_a_guest_that_waits_lets_a_virtual_clock_advance(host, corpus_flow, monkeypatch):
+    host = host(corpus_flow("linear"), clock=VirtualClock())
+    waiting = waits(host, monkeypatch)
+    for wait in waiting:
+        wait(7)
+    assert host.clock.monotonic_ns() == 7 * len(waiting)
+
+
+def test_a_guest_that_waits_on_the_machines_clock_sleeps(host, corpus_flow, monkeypatch):
+    slept = []
+    monkeypatch.setattr("torvyn_ref.clock.time.sleep", slept.append)
+    for wait in waits(host(corpus_flow("linear"), clock=SystemClock()), monkeypatch):
+        wait(2_500_000_000)
+    assert set(slept) == {2.5}
 
 
 def test_a_component_used_twice_is_compiled_once(host, engine, corpus_flow):
