@@ -365,12 +365,12 @@ def _built_first(self: Resolver, reference: OciReference) -> Any:
 faulty("asks-the-registry-first", "OCI-021", "The registry is asked before the cache.", (packaging, "resolve", _fresh))
 faulty("missing-files-fall-through", "OCI-021", "A file that is not there is looked for among builds.", (Resolver, "_file", _falls_through))
 faulty("builds-by-prefix", "OCI-022", "Builds of longer names are taken, too.", (Resolver, "_local_build", _prefix))
-faulty("builds-by-text", "OCI-022", "Versions of builds are compared as text.", (resolving, "_precedence", lambda version: version))
+faulty("builds-by-text", "OCI-022", "Versions of builds are compared as text.", (resolving, "_newest", lambda build: str(build[0])))
 faulty(
     "pre-releases-win",
     "OCI-022",
     "A pre-release counts as newer than its release.",
-    (resolving, "_precedence", lambda version: (tuple(int(part) for part in version.partition("-")[0].split(".")), version)),
+    (resolving, "_newest", lambda build: (build[0].major, build[0].minor, build[0].patch, str(build[0]))),
 )
 faulty("builds-answer-for-registries", "OCI-022", "A local build answers an oci reference.", (Resolver, "_registry", _built_first))
 faulty("paths-start-where-i-am", "OCI-023", "Relative paths start at the working directory.", (packaging, "resolve", _here))

@@ -54,10 +54,11 @@ class Version:
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Version):
             return NotImplemented
-        return self._precedence() < other._precedence()
+        return self.precedence < other.precedence
 
-    def _precedence(self) -> tuple[object, ...]:
-        # A release comes after its prereleases; among parts, numbers come before words (semver 2.0.0, 11).
+    @property
+    def precedence(self) -> tuple[object, ...]:
+        """Return what orders versions: a release comes after its prereleases; among parts, numbers come before words (semver 2.0.0, 11)."""
         parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.prerelease)
         return (self.major, self.minor, self.patch, not self.prerelease, parts)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from torvyn_ref.contract.versions import Version
+from torvyn_ref.errors import TorvynError
 from torvyn_ref.packaging.admission import check_inside
 from torvyn_ref.packaging.archive import COMPONENT, MANIFEST, PROVENANCE, read_archive
 from torvyn_ref.packaging.artifact import (
@@ -39,8 +41,6 @@ from torvyn_ref.packaging.registry import DEFAULT_OPTIONS, RegistryOptions, Regi
 
 LOCAL_BUILDS: Final = Path("target") / "torvyn"
 _BUILD = re.compile(r"(?P<name>[A-Za-z0-9_-]+)-(?P<version>[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)")
-
-_Precedence = tuple[tuple[int, ...], bool, tuple[tuple[int, int, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +170,17 @@ class Resolver:
         Without a name, the directory must hold builds of one component only.
         """
         for place in (directory / LOCAL_BUILDS, self.base_dir / LOCAL_BUILDS):
-            found: dict[str, list[tuple[_Precedence, Path]]] = {}
+            found: dict[str, list[tuple[Version, Path]]] = {}
             for file in place.glob("*.torvyn"):
                 match = _BUILD.fullmatch(file.stem)
-                if match is not None and name in (None, match["name"]):
-                    found.setdefault(match["name"], []).append((_precedence(match["version"]), file))
+                if match is not None and name in (None, match["name"]) and (version := _version(match["version"])) is not None:
+                    found.setdefault(match["name"], []).append((version, file))
             if len(found) > 1:
                 raise refused(
                     "invalid-reference", f"builds of several components are here: {', '.join(sorted(found)[:8])}", where=str(place)
                 )
             for builds in found.values():
-                return max(builds)[1]
+                return max(builds, key=_newest)[1]
         raise refused(
             "not-found",
             "the directory is no OCI layout and holds no build",
@@ -236,9 +236,15 @@ def _fetch(source: Source, descriptor: Descriptor, keep: Cache | None) -> bytes:
     return content
 
 
-def _precedence(version: str) -> _Precedence:
-    """Order versions as semantic versioning does: a pre-release comes before its release, numbers before words."""
-    core, _, pre = version.partition("+")[0].partition("-")
-    numbers = tuple(int(number) for number in core.split("."))
-    words = tuple((0, int(word), "") if word.isdecimal() else (1, 0, word) for word in pre.split(".")) if pre else ()
-    return (numbers, not pre, words)
+def _version(text: str) -> Version | None:
+    """Read the version in a build's name; None when it is none, and the file no build."""
+    try:
+        return Version.parse(text)
+    except TorvynError:
+        return None
+
+
+def _newest(build: tuple[Version, Path]) -> tuple[object, ...]:
+    """Order builds by version, and those that differ in build metadata only by name."""
+    version, file = build
+    return (*version.precedence, file.name)
