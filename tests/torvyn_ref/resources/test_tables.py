@@ -12,7 +12,7 @@ from torvyn_ref.ids import HOST, U32_MAX, FlowId, Owner, handle_generation, hand
 from torvyn_ref.resources import CopyReason, ResourceError, Tier, TierConfig, amplification
 from torvyn_ref.resources.budgets import Budgets
 from torvyn_ref.resources.copies import CopyLedger, FlowBook
-from torvyn_ref.resources.handles import HandleTable
+from torvyn_ref.resources.handles import HandleTable, OpenLoan
 from torvyn_ref.resources.pools import DEFAULT_TIERS, TIER_BYTES, Block, Exhaustion, Pools
 from torvyn_ref.resources.states import LEGAL, TRANSITIONS, ResourceEvent, ResourceState, successors
 
@@ -71,6 +71,34 @@ def test_a_table_doubles_and_no_live_handle_is_lost():
     assert table.capacity == 16
     assert [table[handle].handle for handle in handles] == handles
     assert len(table) == 9
+
+
+def test_a_table_knows_who_lives():
+    table = HandleTable(4)
+    first, second, third = (admit(table) for _ in range(3))
+    table.remove(table[second])
+    assert [handle in table for handle in (first, second, third, make_handle(9, 1))] == [True, False, True, False]
+    assert [entry.handle for entry in table.entries()] == [first, third]
+    assert len(table) == 2
+    again = admit(table)
+    assert again not in {first, second, third}
+    assert [entry.handle for entry in table.entries()] == [first, again, third]
+
+
+def test_loans_are_told_apart_by_borrower_and_none_outlives_its_tenancy():
+    table, block = HandleTable(1), Block(256, Tier.SMALL, None)
+    entry = table[table.admit(block, COMPONENT, FLOW, FlowBook(), 0)]
+    block.entry = entry  # as a pooled block keeps it
+    entry.loans = [OpenLoan(Owner(2), 7), OpenLoan(Owner(3), 0)]
+    assert [loan and (loan.borrower, loan.count, loan.since_ns) for loan in map(entry.loan_to, (Owner(2), Owner(3), Owner(4)))] == [
+        (2, 1, 7),
+        (3, 1, 0),
+        None,
+    ]
+    table.remove(entry)
+    again = table[table.admit(block, COMPONENT, FLOW, FlowBook(), 0)]
+    assert again is entry
+    assert again.loans == []
 
 
 def test_a_dead_handle_says_whether_its_slot_is_vacant_or_let_again():
