@@ -40,7 +40,8 @@ class FirstErrorIsTheLast(_Ends):
         view = self.view
         if view.spec.settings.error_policy != "fail-fast":
             return
-        if isinstance(event, e.Returned) and event.outcome in FAILING and event.fn in WORK and view.state == "Running":
+        failed = isinstance(event, e.Returned) and (event.outcome in FAILING or view.leads_nowhere(event))
+        if failed and isinstance(event, e.Returned) and event.fn in WORK and view.state == "Running":
             self.failed = self.failed or f"{event.stage}.{event.fn}"
         if self.failed and isinstance(event, e.Called) and event.fn in WORK:
             self.expect(view.state == "Draining", f"{event.stage}.{event.fn} was called after {self.failed} had failed", found=view.state)
@@ -91,11 +92,11 @@ class _Lenient(_Ends):
         if isinstance(event, e.Called):
             self._released()
             self.lent = event.buffer
-        if isinstance(event, e.Returned) and event.outcome in FAILING:
+        if isinstance(event, e.Returned) and (event.outcome in FAILING or self.view.leads_nowhere(event)):
             self.errors[event.stage] = self.errors.get(event.stage, 0) + 1
             self.other |= event.fn not in DATA_FUNCTIONS
             seq = self.view.stages[event.stage].seq
-            if event.outcome == "error" and event.kind != "fatal" and self.lent is not None and seq is not None:
+            if event.outcome != "trap" and event.kind != "fatal" and self.lent is not None and seq is not None:
                 self.lost = (self.lent, seq)
         if isinstance(event, e.ErrorReported) and event.cause in BY_THE_RUNTIME:
             self.errors[event.stage] = self.errors.get(event.stage, 0) + 1
@@ -173,7 +174,7 @@ class RetryRepeats(_Ends):
         if settings.error_policy != "retry":
             return
         if isinstance(event, e.Returned) and event.fn in DATA_FUNCTIONS:
-            if event.outcome == "error" and event.kind != "fatal":
+            if (event.outcome == "error" and event.kind != "fatal") or self.view.leads_nowhere(event):
                 _, before, _ = self.failures.get(event.stage, (None, 0, 0))
                 self.failures[event.stage] = (self.view.stages[event.stage].seq, before + 1, event.at)
                 if before + 1 > settings.max_retries and self.view.state == "Running":
@@ -206,6 +207,10 @@ class OwnKindReported(Monitor):
         """Judge an error event by the answer before it."""
         if isinstance(event, e.Returned) and event.outcome in FAILING:
             self.returned[event.stage] = event.kind
+        elif isinstance(
+            event, e.Returned
+        ):  # who names no port has failed, too, and no rule says of which kind that is (TOPO-010)
+            self.returned.pop(event.stage, None)
         if isinstance(event, e.ErrorReported) and event.cause not in BY_THE_RUNTIME and event.stage in self.returned:
             due = self.returned[event.stage]
             self.expect(event.kind == due, f"the kind of an error of {event.stage}", expected=due, found=event.kind)

@@ -169,7 +169,7 @@ class View:
         self.returned += 1
         stage.outcome = event.outcome
         stage.ports = None if event.ports is None else tuple(event.ports)
-        stage.failed = event.outcome in {"error", "trap"} or self._nowhere(event)
+        stage.failed = event.outcome in {"error", "trap"} or self.leads_nowhere(event)
         if event.fn == "pull" and event.outcome == "end":
             stage.exhausted = True
         if event.fn == "pull" and event.outcome == "emit":
@@ -183,7 +183,7 @@ class View:
             self.failing = True
             self.fatal |= event.outcome == "trap" or event.kind == "fatal" or self.spec.settings.error_policy == "fail-fast"
 
-    def _nowhere(self, event: e.Returned) -> bool:
+    def leads_nowhere(self, event: e.Returned) -> bool:
         """Tell whether a router has named a port that it does not have: that fails as an error does (TOPO-010)."""
         if event.outcome != "route":
             return False

@@ -1,5 +1,7 @@
 """Minimal bad traces of the rules about graphs, fairness, metadata and statistics, in the notation of `test_monitors`."""
 
+from msgspec.structs import replace as with_
+
 from conformance.areas.routing import crossroads
 from conformance.areas.startup import with_lifecycles
 from conformance.strategies import fan_in, fan_out, line
@@ -10,12 +12,18 @@ LINE = line(elements=2, capacity=2)
 LIVING = with_lifecycles(line("processor"))
 BROADCAST = fan_out(2)
 ROUTED = crossroads()
+SKIPPING_ROUTED = with_(ROUTED, settings=FlowSettings(error_policy="skip"))
+RETRYING_ROUTED = with_(ROUTED, settings=FlowSettings(error_policy="retry"))
 FILTERED = line("filter")
 MERGED = fan_in(elements=(2, 2))
 LOW = line(settings=FlowSettings(elements_per_yield=None, priority="low"))
 FOUR = line(settings=FlowSettings(elements_per_yield=4, priority="low"))
 LATE = line(commands=(Command(0, at_ms=1),))
 SKIPPING = line(settings=FlowSettings(error_policy="skip"))
+MISROUTED = (  # to a port that there is not, which is an error of the router's (TOPO-010)
+    "call source pull \n buf alloc b0 \n ret source pull emit \n enq 0 0 1 1 buffer=b0 \n deq 0 0 0 2 buffer=b0 \n "
+    "call router route 0 buffer=b0 \n ret router route route ports=a,nope"
+)
 FAILED_PULL = "call source pull \n ret source pull error kind=internal"
 
 BAD = [
@@ -37,6 +45,9 @@ BAD = [
     ("TOPO-009", ROUTED, (START, "call router route 0 buffer=b0 \n ret router route route ports=a \n enq 1 0 1 1 buffer=b1")),
     ("TOPO-009", ROUTED, (START, "call router route 0 \n ret router route route ports=a \n state Draining Completed")),
     ("TOPO-010", ROUTED, (START, "call router route 0 \n ret router route route ports=a,nope \n call source pull")),
+    ("ERR-001", ROUTED, (START, f"{MISROUTED} \n err router internal fail \n call source pull")),
+    ("ERR-003", SKIPPING_ROUTED, (START, f"{MISROUTED} \n err router internal skip \n call source pull")),
+    ("ERR-005", RETRYING_ROUTED, (START, f"{MISROUTED} \n err router internal retry \n call router route 1")),
     ("TOPO-011", FILTERED, (START, "call filter evaluate 0 \n ret filter evaluate reject \n enq 1 0 1 1")),
     (
         "TOPO-011",
