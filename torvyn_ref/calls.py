@@ -128,7 +128,7 @@ class FlowContext:
     deadline_ns: int = 0
 
 
-class Element:  # as Output
+class Element:
     """An element in flight: its metadata, its buffer, and how many branches still need it (TOPO-008).
 
     Attributes:

@@ -8,7 +8,7 @@ from conformance.areas.lifecycle import ALL, CANCELLED, CANCELLED_AT_ONCE, SHAPE
 from conformance.checks import Budget, checks
 from conformance.errors import Violation
 from conformance.strategies import ANYTHING, END, ORDERLY, PAUSE, READY, flows, line
-from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, Script
+from conformance.subjects.protocol import Answer, Command, EdgeSpec, Facet, FlowSettings, FlowSpec, Schedule, Script, StageSpec
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import expect_end, offered, run_flow, search_flows, with_flow
@@ -28,6 +28,18 @@ CANCELLED_WITH_ONE = line(elements=9, commands=(Command(1),))
 
 QUEUED = ((1, "consumer-first"), (5, "producer-first"))
 """How many elements wait in the queue when a flow is cancelled after so many calls, by schedule."""
+
+REFUSED_AT_THE_END = FlowSpec(
+    (
+        StageSpec("source", "source", Script((Answer("emit"),), END)),
+        StageSpec("aggregator", "aggregator", Script((), Answer("drop"), flush=Answer("emit", count=2))),
+        StageSpec("sink", "sink", Script((), READY)),
+    ),
+    (EdgeSpec("source", "aggregator", capacity=4), EdgeSpec("aggregator", "sink", capacity=1, policy="error")),
+    Schedule("consumer-first"),
+    FlowSettings(drain_timeout_ms=0),
+)
+"""The second element of a flush finds no place, which ends the flow; it may not drain, and the first one is discarded."""
 
 LEFTOVERS = (
     line(elements=9, capacity=4, schedule="producer-first", commands=(Command(3),), settings=FlowSettings(drain_timeout_ms=0)),
@@ -76,6 +88,13 @@ def no_time_to_drain(session: Session, budget: Budget) -> None:
         if (pushes, drops) != (0, queued):
             message = f"pushes and drops of what was queued ({queued})"
             raise with_flow(Violation("CANCEL-007", message, expected=(0, queued), found=(pushes, drops)), spec, reply)
+    if offered(session, REFUSED_AT_THE_END):
+        reply = run_flow(session, REFUSED_AT_THE_END)
+        pushes = sum(isinstance(event, e.Called) and event.fn == "push" for event in reply.trace)
+        message = "pushes after a flush was refused, in a flow that may not drain"
+        budget.touch("CANCEL-007")
+        if pushes:
+            raise with_flow(Violation("CANCEL-007", message, expected=0, found=pushes), REFUSED_AT_THE_END, reply)
 
 
 @checks("CANCEL-009", facet=Facet.FLOWS, kind="monitor")

@@ -11,8 +11,8 @@ from msgspec.structs import replace as with_
 
 from conformance.checks import Budget, checks
 from conformance.errors import Refused
-from conformance.strategies import ANYTHING, EMIT, END, KINDS, PASS, READY, flows, line
-from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Schedule, Script
+from conformance.strategies import ANYTHING, EMIT, END, KINDS, PASS, PAUSE, READY, flows, line
+from conformance.subjects.protocol import Answer, Command, EdgeSpec, Facet, FlowSettings, FlowSpec, Schedule, Script, StageSpec
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.failures import FAILING, words
@@ -23,6 +23,18 @@ USUAL = {"source": EMIT, "processor": EMIT, "filter": PASS, "sink": READY}
 PASSING = tuple(kind for kind in KINDS if kind != "fatal")
 LENIENT = ("skip", "log-and-continue", "retry")
 BROKEN = replace(ANYTHING, elements=8, most_middle=2)
+UNAVAILABLE = Answer("error", kind="unavailable", message="out of order")
+TWO_CIRCUITS = FlowSpec(
+    (
+        StageSpec("source", "source", Script((EMIT,) * 8, END)),
+        StageSpec("processor", "processor", Script((EMIT, EMIT, EMIT, UNAVAILABLE), EMIT)),
+        StageSpec("sink", "sink", Script((PAUSE, with_(UNAVAILABLE, spends_ns=2_000_000)), READY)),
+    ),
+    (EdgeSpec("source", "processor", capacity=8), EdgeSpec("processor", "sink", capacity=8)),
+    Schedule("scripted", (0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 1)),
+    FlowSettings(error_policy="skip", breaker_threshold=1, breaker_cooldown_ms=10),
+)
+"""Two circuits are open: the sink's, whose pause holds the processor until its queue is empty, and the processor's."""
 
 
 def failing(role: str, answers: Iterable[Answer | None], policy: str = "fail-fast", *, elements: int = 5, **settings: int) -> FlowSpec:
@@ -277,6 +289,12 @@ def an_open_circuit_calls_nobody(session: Session, budget: Budget) -> None:
     steady = _breaking("skip", 3, bad=2)
     reply = run_flow(session, steady)
     expect_flow("ERR-011", budget, steady, reply, "calls below the threshold", 40, len(calls_of(reply, "push")))
+
+
+@checks("ERR-011", facet=Facet.FLOWS, kind="monitor", requires=("circuit_breaker",))
+def nobody_behind_an_open_circuit(session: Session, budget: Budget) -> None:
+    """Whatever else a flow does meanwhile, nobody is called behind an open circuit."""
+    search_flows(session, budget, "ERR-011", [_breaking("skip", 2, bad=3), TWO_CIRCUITS], flows(replace(BROKEN, capacities=(1, 4))))
 
 
 def _breaking(policy: str, threshold: int, *, bad: int) -> FlowSpec:

@@ -14,14 +14,42 @@ from conformance.checks import Budget, checks
 from conformance.machines.search import search_streams
 from conformance.models.levels import resolved
 from conformance.models.streams import Policy
-from conformance.strategies import ANYTHING, END, LOSSLESS, ORDERLY, PAUSE, READY, fan_out, flows, line
-from conformance.subjects.protocol import Answer, Command, Facet, FlowSettings, FlowSpec, Schedule, Script, StreamDefaults
+from conformance.strategies import ANYTHING, EMIT, END, LOSSLESS, ORDERLY, PAUSE, READY, fan_out, flows, line
+from conformance.subjects.protocol import (
+    Answer,
+    Command,
+    EdgeSpec,
+    Facet,
+    FlowSettings,
+    FlowSpec,
+    Schedule,
+    Script,
+    StageSpec,
+    StreamDefaults,
+)
 from conformance.subjects.session import Session
 from conformance.traces import events as e
 from conformance.traces.search import calls_of, drops, expect_end, expect_flow, pushed, run_flow, search_flows
 
 LOSSY = replace(ORDERLY, middle=("processor", "filter"), most_middle=2, capacities=(1, 2), schedules=("producer-first", "scripted"))
 """Flows whose full streams lose elements."""
+
+REFUSED_ON_ONE_BRANCH = FlowSpec(
+    (
+        StageSpec("source", "source", Script((EMIT, EMIT), END)),
+        StageSpec("processor", "processor", Script((), EMIT)),
+        StageSpec("full", "sink", Script((), READY)),
+        StageSpec("roomy", "sink", Script((), READY)),
+    ),
+    (
+        EdgeSpec("source", "processor", capacity=4),
+        EdgeSpec("processor", "full", capacity=1, policy="error"),
+        EdgeSpec("processor", "roomy", capacity=4),
+    ),
+    Schedule("producer-first"),
+    FlowSettings(error_policy="skip"),
+)
+"""The last element finds no place on the first branch; the second one is still to get it."""
 
 EMPTIED_WITHOUT_A_CALL = line(
     elements=4,
@@ -36,6 +64,7 @@ EMPTIED_WITHOUT_A_CALL = line(
 def block_loses_nothing(session: Session, budget: Budget) -> None:
     """A blocking stream loses nothing: its producer is suspended from on to off."""
     stories = [line("processor", elements=6, capacity=2, schedule="producer-first"), fan_out(2, elements=6, schedule="producer-first")]
+    stories.append(REFUSED_ON_ONE_BRANCH)
     search_flows(session, budget, "POLICY-001", stories, flows(LOSSLESS))
 
 

@@ -35,6 +35,11 @@ def taking(place: str, answer: Answer, *, elements: int = 4, settings: FlowSetti
     return line("processor", elements=elements, scripts={place: script}, settings=settings, commands=commands)
 
 
+def never_complete(answer: Answer, settings: FlowSettings, *, commands: tuple[Command, ...] = ()) -> FlowSpec:
+    """Return a flow whose sink never comes back from `complete`."""
+    return line(elements=1, scripts={"sink": Script((), READY, complete=answer)}, settings=settings, commands=commands)
+
+
 def took_ms(reply: FlowRunReply) -> float:
     """Return a flow's whole virtual time in milliseconds."""
     return (reply.trace[-1].at - reply.trace[0].at) / MS
@@ -75,6 +80,11 @@ def interrupted_then_dropped(session: Session, budget: Budget) -> None:
                 reply = run_flow(session, spec)
                 message = f"when a flow is over that was cancelled after 5 ms, in the middle of a call of the {place}"
                 _within("CANCEL-003", budget, spec, reply, message, 5 + due, 5 + due + TICK_MS, ends=("Cancelled",))
+    for answer, due in ((HANG, FAST.cooperative_ms), (DEAF, FAST.cooperative_ms + FAST.interrupt_grace_ms)):
+        spec = never_complete(answer, FAST, commands=(Command(0, at_ms=5),))
+        reply = run_flow(session, spec)
+        message = "when a flow is over that was cancelled after 5 ms, while its sink was told that all was complete"
+        _within("CANCEL-003", budget, spec, reply, message, 5 + due, 5 + due + TICK_MS, ends=("Cancelled", "Failed"))
 
 
 @st.composite
@@ -219,6 +229,11 @@ def in_the_middle_of_a_call(session: Session, budget: Budget) -> None:
             reply = run_flow(session, spec)
             message = f"when a flow with a deadline of 50 ms is over whose {place} hangs"
             _within("CANCEL-008", budget, spec, reply, message, 50, due + TICK_MS, ends=("Failed",))
+    for answer, due in ((HANG, 150), (DEAF, 200)):
+        spec = never_complete(answer, with_(FAST, deadline_ms=50))
+        reply = run_flow(session, spec)
+        message = "when a flow with a deadline of 50 ms is over whose sink hangs when it is told that all was complete"
+        _within("CANCEL-008", budget, spec, reply, message, 50, due + TICK_MS, ends=("Failed",))
 
 
 BAD_SINKS = tuple(Script((READY, bad), READY) for bad in (Answer("error"), Answer("error", kind="fatal"), Answer("trap")))

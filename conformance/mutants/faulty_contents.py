@@ -76,6 +76,9 @@ class IndicesFromOne(HandleTable):
         self._generations.append(0)
         self._slots.append(None)
 
+    def __len__(self) -> int:
+        return super().__len__() - 1
+
 
 @manager("strict-now-and-then", "BUF-005")
 class StrictNowAndThen(ResourceManager):

@@ -90,7 +90,7 @@ class DrainsBetweenCalls(_Bounds):
         """Do not look at the drain."""
         if self._drain_end is None:
             return super().call_bounds
-        return self.without("_drain_end", "_cancel_asked", "_alarm")
+        return self.without("_drain_end", "_cancel_asked", "_deadline")
 
 
 @report("leftovers-are-not-mentioned", "CANCEL-006")
@@ -163,7 +163,7 @@ class DeadlineBetweenCalls(_Bounds):
     @property
     def call_bounds(self) -> CallBounds:
         """Do not look at the deadline."""
-        return super().call_bounds if self._drain_end is not None else self.without("_alarm")
+        return super().call_bounds if self._drain_end is not None else self.without("_deadline")
 
 
 # ---------------------------------------------------------------- the last things

@@ -9,9 +9,10 @@ from typing import Any
 from conformance.mutants.faulty_flows import HearsCancelLate, driver
 from conformance.mutants.faulty_hosts import reactor
 from conformance.mutants.faulty_streams import gate, stream
-from torvyn_ref.calls import Answer, Call, Element, Failure
+from torvyn_ref.calls import Answer, Call, Cause, Element, Failure
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.flow import FlowDriver, Reason
+from torvyn_ref.flow.bounds import CallBounds, call_bounds
 from torvyn_ref.flow.settings import Step
 from torvyn_ref.flow.stage import Edge, Invoke, Stage
 from torvyn_ref.ids import FlowId
@@ -295,6 +296,47 @@ class DropsTheWrongOneAndSaysNothing(Stream[Any]):
         return replace(super().statistics(), dropped=0)
 
 
+@driver("closes-at-a-refusal", "POLICY-001")
+class ClosesAtARefusal(FlowDriver):
+    """A stage whose last element finds no place on one branch is closed at once, and its other branches never get it."""
+
+    def _failed(self, stage: Stage, call: Call, element: Element | None, failure: Failure) -> None:
+        super()._failed(stage, call, element, failure)
+        if failure.cause is Cause.QUEUE_FULL:
+            self._maybe_close(stage)
+
+
+@driver("one-look-at-open-circuits", "ERR-011")
+class OneLookAtOpenCircuits(FlowDriver):
+    """What becomes ready behind an open circuit because another one was emptied is called all the same."""
+
+    def _shed(self, now: int) -> bool:
+        return super()._shed(now) and bool(self._with_pending)
+
+
+@driver("a-drain-by-refusal-lasts-longer", "CANCEL-007")
+class ADrainByRefusalLastsLonger(FlowDriver):
+    """A drain without time that begins because a stream refused a flush goes on until nothing is left to do."""
+
+    def _deliver_pending(self, now: int) -> None:
+        super()._deliver_pending(now)
+        if self._drain_end is not None and self._alarm is not None and now >= self._alarm:
+            self._alarm = now + 1
+
+
+@driver("complete-takes-its-time", "CANCEL-003", "CANCEL-008")
+class CompleteTakesItsTime(FlowDriver):
+    """Neither a cancel nor the deadline ends a call of `complete`."""
+
+    @property
+    def call_bounds(self) -> CallBounds:
+        """Know of the call's own timeout only."""
+        running = self._running
+        if running is not None and running.invoke.call is Call.COMPLETE:
+            return call_bounds(self.settings, Call.COMPLETE, self._now)
+        return super().call_bounds
+
+
 @driver("sheds-and-tells-later", "POLICY-014")
 class ShedsAndTellsLater(FlowDriver):
     """A source whose stream an open circuit has emptied is pulled first, and told afterwards that it may go on."""
@@ -304,7 +346,8 @@ class ShedsAndTellsLater(FlowDriver):
     def _shed(self, now: int) -> bool:
         waiting = len(self._notices)
         shed = super()._shed(now)
-        self._untold = [self._notices.pop() for _ in range(len(self._notices) - waiting)]
+        late = [self._notices.pop() for _ in range(len(self._notices) - waiting)]
+        self._untold = [*getattr(self, "_untold", ()), *late[::-1]]
         return shed
 
     def _next_run(self, now: int) -> Step | None:

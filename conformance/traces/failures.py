@@ -207,9 +207,7 @@ class OwnKindReported(Monitor):
         """Judge an error event by the answer before it."""
         if isinstance(event, e.Returned) and event.outcome in FAILING:
             self.returned[event.stage] = event.kind
-        elif isinstance(
-            event, e.Returned
-        ):  # who names no port has failed, too, and no rule says of which kind that is (TOPO-010)
+        elif isinstance(event, e.Returned):  # who names no port has failed, too, and no rule says of which kind that is (TOPO-010)
             self.returned.pop(event.stage, None)
         if isinstance(event, e.ErrorReported) and event.cause not in BY_THE_RUNTIME and event.stage in self.returned:
             due = self.returned[event.stage]
@@ -239,6 +237,35 @@ class FailureNamesItsComponent(_Ends):
             for what in self.first:
                 message = "the failure does not name the component and its error"
                 self.expect(words(what) in text, message, expected=what, found=event.failure)
+
+
+class OpenCircuitsCallNobody(Monitor):
+    """A component that was unavailable too often in a row is not called again until its cool-down is over."""
+
+    rule = "ERR-011"
+
+    def prepare(self) -> None:
+        """Every circuit is closed."""
+        self.unavailable: dict[str, int] = {}
+        self.open_until: dict[str, int] = {}
+
+    def on(self, event: e.AnyEvent) -> None:
+        """Count answers, and judge calls."""
+        settings = self.view.spec.settings
+        if not settings.breaker_threshold or not isinstance(event, e.Called | e.Returned) or event.fn not in DATA_FUNCTIONS:
+            return
+        if isinstance(event, e.Called):
+            due = self.open_until.get(event.stage)
+            if due is not None:
+                left = due - event.at
+                self.expect(left <= 0, f"{event.stage} was called while its circuit was open", expected="no call", found=f"{left} ns early")
+        elif event.outcome == "error" and event.kind == "unavailable":
+            self.unavailable[event.stage] = self.unavailable.get(event.stage, 0) + 1
+            if self.unavailable[event.stage] >= settings.breaker_threshold:
+                self.open_until[event.stage] = event.at + settings.breaker_cooldown_ms * 1_000_000
+        else:
+            self.unavailable.pop(event.stage, None)
+            self.open_until.pop(event.stage, None)
 
 
 class OneEventPerError(Monitor):

@@ -92,9 +92,10 @@ class _Causes(Monitor):
         if isinstance(event, e.StateChanged) and event.new == "Draining":
             self.drained_at, self.drained_ns = view.returned, event.at
             self.cause = self._cause()
-        elif view.state == "Draining" and (
-            isinstance(event, e.ErrorReported)  # what a flush made, refused by a full stream, say
-            or (isinstance(event, e.Returned) and event.outcome in {"error", "trap"})
+        elif (
+            isinstance(event, e.Returned) and event.outcome in {"error", "trap"} and (view.state == "Draining" or event.fn == "flush")
+        ) or (
+            isinstance(event, e.ErrorReported) and view.state == "Draining"  # what a flush made, refused by a full stream, say
         ):
             self.later_failure = True
         elif isinstance(event, e.Dropped) and event.reason == "discarded":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.models.flow import FORWARDS
 from conformance.traces import events as e
 from conformance.traces.monitors import Monitor
-from conformance.traces.view import DATA_FUNCTIONS
+from conformance.traces.view import DATA_FUNCTIONS, LOST_IN_QUEUE
 
 SLACK_NS = 1_000_000
 """How far two readings of real clocks may lie apart, in nanoseconds."""
@@ -100,8 +100,9 @@ class MergedInOrder(Monitor):
         """Judge each element that a merging stage is given by what entered its stream before."""
         if isinstance(event, e.Enqueued) and event.stream in self.meeting:
             self.order[event.stream].append(event.seq)
-        elif isinstance(event, e.Dropped) and event.stream in self.meeting and event.seq in self.order[event.stream]:
-            self.order[event.stream].remove(event.seq)
+        elif isinstance(event, e.Dropped) and event.stream in self.meeting:  # a newcomer that was refused may have a twin in the queue
+            if event.reason in LOST_IN_QUEUE and event.seq in self.order[event.stream]:
+                self.order[event.stream].remove(event.seq)
         elif isinstance(event, e.Dequeued) and event.stream in self.meeting:
             before = self.order[event.stream]
             first = before[0] if before else None

@@ -130,6 +130,7 @@ class ForwardedUnchanged(Monitor):
     def prepare(self) -> None:
         """Remember when each element entered each stream."""
         self.times: dict[tuple[int, int], int] = {}
+        self.fn = ""
         self.keeps = {
             name
             for name, script in self.view.topology.scripts.items()
@@ -139,7 +140,10 @@ class ForwardedUnchanged(Monitor):
     def on(self, event: e.AnyEvent) -> None:
         """Judge what a forwarder puts out, and that it makes no buffer."""
         view = self.view
-        if isinstance(event, e.BufferEvent) and event.op == "alloc" and view.running is not None and view.running not in self.keeps:
+        if isinstance(event, e.Called):
+            self.fn = event.fn
+        made = isinstance(event, e.BufferEvent) and event.op == "alloc" and self.fn in DATA_FUNCTIONS
+        if made and view.running is not None and view.running not in self.keeps:
             role = view.topology.stages[view.running].role
             if role in FORWARDS:
                 self.expect(holds=False, message=f"a buffer was made while the {role} {view.running} ran")

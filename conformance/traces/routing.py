@@ -6,7 +6,7 @@ from collections import deque
 
 from conformance.traces import events as e
 from conformance.traces.monitors import Monitor
-from conformance.traces.view import DATA_FUNCTIONS
+from conformance.traces.view import DATA_FUNCTIONS, LOST_IN_QUEUE
 
 
 class SharedByAllBranches(Monitor):
@@ -34,7 +34,8 @@ class SharedByAllBranches(Monitor):
             case e.Dropped():
                 if event.reason != "evicted-oldest":
                     self.seen[event.stream] = self.seen.get(event.stream, 0) + 1
-                self._let_go(event.stream, event.seq)
+                if event.reason in LOST_IN_QUEUE:  # a newcomer that was refused may have a twin in the queue
+                    self._let_go(event.stream, event.seq)
             case e.Returned() | e.ErrorReported():
                 self._over(event.stage)
             case e.BufferEvent(op="release"):

@@ -35,6 +35,11 @@ STOPPED = replace(line("processor", elements=9, capacity=1), commands=(Command(2
 
 MORE = [
     ("ERR-001", WIDE, (START, PUSH, FAIL, "call source pull")),
+    (
+        "ERR-011",
+        under("skip", breaker_threshold=1, breaker_cooldown_ms=10),
+        (START, PUSH, "ret sink push error kind=unavailable \n call sink push 1 at=9999999"),
+    ),
     ("ERR-002", under("skip"), (START, PUSH, TRAP, "call sink push 1")),
     ("ERR-003", under("skip"), (START, LENT)),
     (

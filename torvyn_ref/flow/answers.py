@@ -47,6 +47,7 @@ class Answers(Delivery):
         "_alarm",
         "_cancel_asked",
         "_cancellation",
+        "_deadline",
         "_delivered",
         "_drain_end",
         "_due",
@@ -81,7 +82,8 @@ class Answers(Delivery):
         self._failure: StageFailure | None = None
         self._sequence = 0
         self._elements_in = self._delivered = 0
-        self._alarm: int | None = None  # the instant of the flow's deadline; once draining, of the drain's
+        self._deadline: int | None = None  # the flow's, an instant
+        self._alarm: int | None = None  # the same; once draining, the instant at which the drain must be over
         self._drain_end: int | None = None
         self._open_circuits: list[Stage] = []  # stages that are not called for a while (ERR-011)
         self._due = 0  # the instant from which the clock alone has something to say; 0: anything may have
@@ -194,7 +196,7 @@ class Answers(Delivery):
         self._count(stage, call, failure)
         if stage.is_source and call is Call.PULL:
             stage.not_before = max(stage.not_before, self._now + source_backoff_ns(stage.failures_in_a_row))
-        if call is not Call.TEARDOWN:
+        if call is not Call.TEARDOWN and failure.cause is not Cause.QUEUE_FULL:  # there, other branches are still to get the element
             self._maybe_close(stage)
 
     def _count(self, stage: Stage, call: Call, failure: Failure) -> None:

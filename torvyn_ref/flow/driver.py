@@ -134,11 +134,11 @@ class FlowDriver(Answers):
         stage = self._running
         if stage is None:
             return UNBOUND
-        draining = self._drain_end is not None
-        drain_end = None if self._cancellation.reason is Reason.SOURCE_COMPLETE else self._drain_end
+        completing = self._cancellation.reason is Reason.SOURCE_COMPLETE
+        drain_end = None if completing else self._drain_end
         asked = None
-        if not draining:
-            instants = (self._cancel_at if self._cancel_asked is not None else None, self._alarm)
+        if completing or self._drain_end is None:
+            instants = (self._cancel_at if self._cancel_asked is not None else None, self._deadline)
             asked = min((instant for instant in instants if instant is not None), default=None)
         return call_bounds(self.settings, stage.invoke.call, self._now, asked_to_end=asked, drain_end=drain_end)
 
@@ -228,7 +228,7 @@ class FlowDriver(Answers):
         self._lifecycle.on(FlowEvent.STARTED)
         self._started = self._turn_began = self._kept_since = now
         if self.settings.deadline_ns is not None:
-            self._alarm = now + self.settings.deadline_ns
+            self._alarm = self._deadline = now + self.settings.deadline_ns
         self._phase = Phase.RUN
         return None
 
@@ -266,11 +266,14 @@ class FlowDriver(Answers):
             self._turn_began = now  # and not when the last one ended: what others did between is not this flow's time
         if self._with_pending:
             self._deliver_pending(now)
-        while self._open_circuits and self._shed(now) and self._with_pending:  # what was shed has left a place for what waits
-            self._deliver_pending(now)
+        while self._open_circuits and self._shed(now):  # what was shed has left a place, for what waits or to be shed again
+            if self._with_pending:
+                self._deliver_pending(now)
         if self._with_pending or self._open_circuits:
             self._attend = True
-        if self._notices:  # delivering or shedding has changed a stream's pressure, and its source hears of it first (POLICY-014)
+        # Delivering and shedding may have changed a stream's pressure, of which its source hears first (POLICY-014), or have begun a drain
+        # whose time is up already (CANCEL-007).
+        if self._notices or (self._alarm is not None and now >= self._alarm):
             return None
         self._set_due()
         ready = self._pick(now)
