@@ -252,9 +252,12 @@ def test_survivors_come_first_in_the_kill_matrix(page):
 
 AT_ITS_END = """
 const [region, done] = arguments;
-const look = () => region.scrollTop + region.clientHeight >= region.scrollHeight - 2 ? done(true) : requestAnimationFrame(look);
+const atItsEnd = () => region.scrollTop + region.clientHeight >= region.scrollHeight - 2;
+const look = () => atItsEnd() ? done(true) : requestAnimationFrame(look);
+setTimeout(() => done(atItsEnd()), 3000);
 look();
 """
+"""Looks with every frame; after three seconds with none, or with a key press that got lost, it says how things are."""
 
 
 @pytest.fixture(scope="module")
@@ -295,8 +298,11 @@ def test_the_kill_matrix_is_walked_through_with_the_keyboard(visit, report, whol
     region = page.find_element(By.CSS_SELECTOR, "[aria-label='Kill matrix']")
     page.execute_script("arguments[0].focus()", region)
     assert page.execute_script("return document.activeElement === arguments[0]", region)
-    press(page, Keys.END)
-    assert page.execute_async_script(AT_ITS_END, region)
+    for _ in range(5):  # a browser that has next to no processor loses a key now and then
+        press(page, Keys.END)
+        if page.execute_async_script(AT_ITS_END, region):
+            return
+    pytest.fail("the end key does not lead to the end of the matrix")
 
 
 def test_a_run_without_failures_has_no_section_for_them(visit, make_report):
