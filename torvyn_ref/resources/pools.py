@@ -95,14 +95,14 @@ class Block:
         self.entry: Entry | None = None  # of the last tenancy, for the next one; pooled blocks only
 
     def scrub(self, dirty: int) -> None:
-        """Overwrite the first `dirty` bytes with zeros (POOL-010)."""
+        """Overwrite the first `dirty` bytes with zeros (POOL-011, D-34)."""
         if dirty >= LONG_SCRUB:
             memset(self.address, 0, dirty)
         else:
             self.view[:dirty] = ZEROS[:dirty]
 
     def retire(self, dirty: int) -> None:
-        """Scrub the `dirty` bytes that were written and go back to the pool, or be forgotten as a fallback (POOL-010, POOL-011)."""
+        """Scrub the `dirty` bytes that were written and go back to the pool (POOL-011), or be forgotten as a fallback (POOL-010)."""
         pool = self.pool
         if pool is not None:
             if dirty:
