@@ -289,6 +289,12 @@ def an_open_circuit_calls_nobody(session: Session, budget: Budget) -> None:
     steady = _breaking("skip", 3, bad=2)
     reply = run_flow(session, steady)
     expect_flow("ERR-011", budget, steady, reply, "calls below the threshold", 40, len(calls_of(reply, "push")))
+    bad = with_(UNAVAILABLE, kind="internal")
+    back = _breaking("skip", 3, bad=0, answers=(UNAVAILABLE,) * 3 + (bad, UNAVAILABLE, UNAVAILABLE))
+    reply = run_flow(session, back)
+    times = [event.at for event in calls_of(reply, "push")]
+    pauses = sum(after - before >= back.settings.breaker_cooldown_ms * 1_000_000 for before, after in pairwise(times))
+    expect_flow("ERR-011", budget, back, reply, "times that it opened, where the call that decides failed in another way", 1, pauses)
 
 
 @checks("ERR-011", facet=Facet.FLOWS, kind="monitor", requires=("circuit_breaker",))
@@ -297,10 +303,10 @@ def nobody_behind_an_open_circuit(session: Session, budget: Budget) -> None:
     search_flows(session, budget, "ERR-011", [_breaking("skip", 2, bad=3), TWO_CIRCUITS], flows(replace(BROKEN, capacities=(1, 4))))
 
 
-def _breaking(policy: str, threshold: int, *, bad: int) -> FlowSpec:
-    """Return a flow with an element per ms whose sink is unavailable at first."""
+def _breaking(policy: str, threshold: int, *, bad: int, answers: tuple[Answer, ...] = ()) -> FlowSpec:
+    """Return a flow with an element per ms whose sink is unavailable at first, or answers like this."""
     settings = FlowSettings(error_policy=policy, breaker_threshold=threshold, breaker_cooldown_ms=10)
-    scripts = {"source": Script((Answer("emit", spends_ns=1_000_000),) * 40, END), "sink": Script((error("unavailable"),) * bad, READY)}
+    scripts = {"source": Script((Answer("emit", spends_ns=1_000_000),) * 40, END), "sink": Script(answers or (UNAVAILABLE,) * bad, READY)}
     return line(elements=40, scripts=scripts, settings=settings)
 
 

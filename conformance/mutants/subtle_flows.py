@@ -13,7 +13,8 @@ from torvyn_ref.calls import Answer, Call, Cause, Element, Failure
 from torvyn_ref.engine.protocol import Instance
 from torvyn_ref.flow import FlowDriver, Reason
 from torvyn_ref.flow.bounds import CallBounds, call_bounds
-from torvyn_ref.flow.settings import Step
+from torvyn_ref.flow.breaker import Circuit, CircuitBreaker
+from torvyn_ref.flow.settings import FlowSettings, Step
 from torvyn_ref.flow.stage import Edge, Invoke, Stage
 from torvyn_ref.ids import FlowId
 from torvyn_ref.reactor.coordinator import FlowHandle, Reactor
@@ -312,6 +313,27 @@ class OneLookAtOpenCircuits(FlowDriver):
 
     def _shed(self, now: int) -> bool:
         return super()._shed(now) and bool(self._with_pending)
+
+
+class _Suspicious(CircuitBreaker):
+    """A circuit that is not closed by an error of another kind."""
+
+    def failed(self, now: int, *, unavailable: bool, failures_before: int) -> bool:
+        """Go on as if nothing had been decided."""
+        if self.circuit is Circuit.HALF_OPEN and not unavailable:
+            return False
+        return super().failed(now, unavailable=unavailable, failures_before=failures_before)
+
+
+@driver("another-error-decides-nothing", "ERR-011")
+class AnotherErrorDecidesNothing(FlowDriver):
+    """The call after the cool-down fails in another way, and the next `unavailable` opens the circuit again."""
+
+    def _heed(self, settings: FlowSettings) -> None:
+        super()._heed(settings)
+        if settings.breaker is not None:
+            for stage in self.stages:
+                stage.breaker = _Suspicious(settings.breaker)
 
 
 @driver("a-drain-by-refusal-lasts-longer", "CANCEL-007")

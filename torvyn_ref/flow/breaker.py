@@ -45,7 +45,7 @@ class CircuitEvent(StrEnum):
 
     TOO_MANY = "unavailable too often in a row"
     COOLED = "the cool-down is over"
-    SUCCEEDED = "a call succeeded"
+    ANSWERED = "a call succeeded, or failed in another way: the component is there"
     UNAVAILABLE = "unavailable once more"
 
 
@@ -53,7 +53,7 @@ TRANSITIONS: Final[Mapping[tuple[Circuit, CircuitEvent], Circuit]] = MappingProx
     {
         (Circuit.CLOSED, CircuitEvent.TOO_MANY): Circuit.OPEN,
         (Circuit.OPEN, CircuitEvent.COOLED): Circuit.HALF_OPEN,
-        (Circuit.HALF_OPEN, CircuitEvent.SUCCEEDED): Circuit.CLOSED,
+        (Circuit.HALF_OPEN, CircuitEvent.ANSWERED): Circuit.CLOSED,
         (Circuit.HALF_OPEN, CircuitEvent.UNAVAILABLE): Circuit.OPEN,
     }
 )
@@ -78,11 +78,11 @@ class CircuitBreaker:
             unavailable: the component said `unavailable`; other errors start the count over.
             failures_before: the stage's failures in a row before this one.
         """
-        if not failures_before:
+        if not failures_before or not unavailable:
             self._unavailable = 0
-            self._on(CircuitEvent.SUCCEEDED)
-        self._unavailable = self._unavailable + 1 if unavailable else 0
+            self._on(CircuitEvent.ANSWERED)
         if unavailable:
+            self._unavailable += 1
             self._on(CircuitEvent.UNAVAILABLE)
         if self._unavailable >= self._settings.threshold:
             self._on(CircuitEvent.TOO_MANY)

@@ -28,6 +28,15 @@ def test_one_more_failure_opens_it_again_and_a_success_closes_it():
     assert breaker.open_until == 31
 
 
+def test_a_try_that_fails_in_another_way_closes_it_too():
+    breaker = CircuitBreaker(BreakerSettings(3, 10))
+    assert [failed(breaker, before=before) for before in range(3)][-1]
+    assert breaker.admits(10)
+    assert not failed(breaker, now=10, unavailable=False, before=3)
+    assert breaker.circuit is Circuit.CLOSED
+    assert [failed(breaker, now=11, before=4 + more) for more in range(3)] == [False, False, True]
+
+
 def test_other_errors_and_successes_start_the_count_over():
     breaker = CircuitBreaker(BreakerSettings(2, 10))
     assert not failed(breaker, before=0)
