@@ -286,8 +286,14 @@ def sources_are_told(session: Session, budget: Budget) -> None:
 @checks("POLICY-014", facet=Facet.FLOWS, kind="monitor")
 def no_pull_while_told_to_pause(session: Session, budget: Budget) -> None:
     """No source is pulled between `pause` and `ready`."""
-    stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1), EMPTIED_WITHOUT_A_CALL]
+    stories = [line(elements=12, capacity=4, schedule="producer-first"), fan_out(3, elements=6, capacity=1)]
     search_flows(session, budget, "POLICY-014", stories, flows(replace(ANYTHING, capacities=(1, 2))))
+
+
+@checks("POLICY-014", facet=Facet.FLOWS, kind="monitor", requires=("circuit_breaker",))
+def no_pull_before_the_news(session: Session, budget: Budget) -> None:
+    """A source whose stream an open circuit has emptied hears of it before it is pulled."""
+    search_flows(session, budget, "POLICY-014", [EMPTIED_WITHOUT_A_CALL], None)
 
 
 @checks("POLICY-015", facet=Facet.FLOWS, kind="monitor")
